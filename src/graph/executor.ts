@@ -1,5 +1,25 @@
 import type { DType } from "../tensor/dtype.ts";
 import type { Named, Tensor } from "../tensor/tensor.ts";
+import type { Graph } from "./graph.ts";
+
+/** Compiles graphs for one device. Declared here, implemented in backends/, injected by the composition roots. */
+export interface Executor {
+  /** For people: "cpu (2 threads, blocked kernels)". */
+  readonly device: string;
+  /** True where half-precision arithmetic is native and faster. */
+  readonly mixedPrecision: boolean;
+  compile(graph: Graph): Promise<Executable>;
+}
+
+/** A compiled graph with its state. Runs may not overlap. */
+export interface Executable extends AsyncDisposable {
+  /** Runs once: computes the outputs from the feeds and the state, then replaces the state. */
+  run(feeds: Named<Tensor>): Promise<Named<Tensor>>;
+  /** Overwrites variables. @throws STATE_MISMATCH on an unknown name or another shape. */
+  writeState(values: Named<Tensor>): void;
+  /** Copies of variables in their logical shapes; all of them by default. */
+  readState(names?: readonly string[]): Record<string, Tensor>;
+}
 
 /** One input or output of a model file; a dimension is -1 where it is free (the batch). */
 export interface TensorSpec {
