@@ -1,11 +1,30 @@
 /** Every error code with its meaning: the source of docs/errors.md. Keep the keys in alphabetical order. */
 export const errorCodes = {
+  ADDRESS_UNAVAILABLE: "the server cannot listen on the requested host and port",
+  BUNDLE_DAMAGED: "a model bundle is incomplete, altered or does not follow its schema",
+  BUNDLE_EXISTS: "a model bundle of that name is already there; bundles are never overwritten",
+  BUNDLE_NOT_FOUND: "there is no model bundle at the given place",
+  DEADLINE_EXCEEDED: "the request was not finished within its time limit",
   DEVICE_UNAVAILABLE: "the requested device is not present or lacks a needed capability",
   GRAPH_INVALID: "a graph breaks a structural rule; this is a bug in the code that built it",
+  IMAGE_CORRUPT: "an uploaded image is truncated or its data is damaged",
+  IMAGE_EMPTY: "an uploaded image has no bytes",
+  IMAGE_TOO_LARGE: "an uploaded image has more bytes or pixels than allowed",
+  IMAGE_UNSUPPORTED: "an uploaded file is no image of a supported format",
+  INFERENCE_FAILED: "the model could not compute a prediction",
+  INFERENCE_UNAVAILABLE: "no inference worker can take the request now",
+  INTERNAL_ERROR: "an unexpected failure inside the program; the log has the details",
   INVALID_ARGUMENT: "a value passed by the caller is out of its range",
+  METHOD_NOT_ALLOWED: "the route exists but not for this HTTP method",
   NOT_DIFFERENTIABLE: "a gradient was asked for through an operation that has none",
+  QUEUE_FULL: "more requests are waiting than the queue may hold",
+  REQUEST_INVALID: "the request is malformed or lacks a required part",
+  REQUEST_TOO_LARGE: "the request body exceeds the size limit",
+  ROUTE_NOT_FOUND: "there is no such route",
   SHAPE_MISMATCH: "the shapes or element types of operands do not fit together",
+  SHUTTING_DOWN: "the server is shutting down and takes no new work",
   STATE_MISMATCH: "saved state does not fit the graph it is loaded into",
+  UNSUPPORTED_MEDIA_TYPE: "the request's content type is not accepted by this route",
 } as const;
 
 export type ErrorCode = keyof typeof errorCodes;
