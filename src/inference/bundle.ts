@@ -1,0 +1,218 @@
+import { createHash, randomBytes } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { z } from "zod";
+import { isPipelineError, PipelineError } from "../base/errors.ts";
+import { type BundleMetadata, bundleMetadataSchema } from "./bundle-metadata.ts";
+
+const modelFile = "model.onnx";
+const metadataFile = "metadata.json";
+const maxMetadataBytes = 16 * 1024 * 1024;
+
+/** A model bundle on disk. */
+export interface Bundle {
+  readonly directory: string;
+  readonly modelPath: string;
+  readonly metadata: BundleMetadata;
+}
+
+export interface DamagedBundle {
+  readonly directory: string;
+  readonly error: PipelineError;
+}
+
+export interface BundleListing {
+  /** Newest first, by metadata.createdAt. */
+  readonly bundles: readonly Bundle[];
+  /** Folders that hold a part of a bundle but can't be used, each with the reason. */
+  readonly damaged: readonly DamagedBundle[];
+}
+
+export interface ReadBundleOptions {
+  /** "digest" (default) reads model.onnx whole and compares its SHA-256; "metadata" only checks that the file is there. */
+  readonly check?: "digest" | "metadata";
+}
+
+/**
+ * Reads and checks a bundle folder.
+ * @throws BUNDLE_NOT_FOUND when there is no such folder; BUNDLE_DAMAGED, naming the file, when a part is missing or altered.
+ */
+export async function readBundle(directory: string, { check = "digest" }: ReadBundleOptions = {}): Promise<Bundle> {
+  const folder = resolve(directory);
+  const info = await stat(folder).catch(ignoreMissing);
+  if (!info?.isDirectory()) {
+    throw new PipelineError("BUNDLE_NOT_FOUND", `there is no model bundle at ${folder}`, {
+      remedy: "train a model first, or pass the path of a bundle folder",
+      details: { path: folder },
+    });
+  }
+  const metadata = await readMetadata(join(folder, metadataFile));
+  const modelPath = join(folder, modelFile);
+  const model = await stat(modelPath).catch(ignoreMissing);
+  if (!model?.isFile() || model.size === 0) throw damaged(modelPath, "the file is missing or empty");
+  if (check === "digest") {
+    const digest = await sha256(modelPath);
+    if (digest !== metadata.modelSha256) {
+      throw damaged(modelPath, `its SHA-256 is ${digest}, ${metadataFile} says ${metadata.modelSha256}`);
+    }
+  }
+  return { directory: folder, modelPath, metadata };
+}
+
+/**
+ * Every bundle below `root` (one folder each). Damaged ones are reported, not thrown; a missing root is an empty list.
+ */
+export async function listBundles(root: string, options: ReadBundleOptions = {}): Promise<BundleListing> {
+  const entries = (await readdir(root, { withFileTypes: true }).catch(ignoreMissing)) ?? [];
+  const bundles: Bundle[] = [];
+  const broken: DamagedBundle[] = [];
+  for (const entry of entries) {
+    if (!entry.isDirectory() || entry.name.startsWith(".") || entry.name.endsWith(".tmp")) continue;
+    const directory = join(root, entry.name);
+    try {
+      bundles.push(await readBundle(directory, options));
+    } catch (error) {
+      // A folder removed between the listing and the reading is no bundle any more.
+      if (isPipelineError(error, "BUNDLE_NOT_FOUND")) continue;
+      if (!isPipelineError(error)) throw error;
+      broken.push({ directory, error });
+    }
+  }
+  bundles.sort((a, b) => {
+    const byTime = Date.parse(b.metadata.createdAt) - Date.parse(a.metadata.createdAt);
+    return byTime !== 0 ? byTime : b.metadata.name.localeCompare(a.metadata.name);
+  });
+  return { bundles, damaged: broken };
+}
+
+/** The newest usable bundle below `root`, its model checked against its digest; undefined when there is none. */
+export async function newestBundle(root: string): Promise<Bundle | undefined> {
+  const { bundles } = await listBundles(root, { check: "metadata" });
+  for (const bundle of bundles) {
+    try {
+      return await readBundle(bundle.directory);
+    } catch (error) {
+      // Altered model: listBundles with the digest check reports it; the next newest is the answer here.
+      if (!isPipelineError(error, "BUNDLE_DAMAGED") && !isPipelineError(error, "BUNDLE_NOT_FOUND")) throw error;
+    }
+  }
+  return undefined;
+}
+
+export interface WriteBundleOptions {
+  /** The bundle's own folder, to be created; its last part must be `metadata.name`. */
+  readonly directory: string;
+  readonly modelBytes: Uint8Array;
+  /** `modelSha256` is computed here. */
+  readonly metadata: Omit<BundleMetadata, "modelSha256">;
+}
+
+/**
+ * Writes a bundle so that at any moment there is either no folder of that name or a whole one: files go to a
+ * temporary sibling folder, are flushed to the disk, and the folder is renamed.
+ * @throws BUNDLE_EXISTS when the folder is already there; INVALID_ARGUMENT when the metadata breaks its schema.
+ */
+export async function writeBundle({ directory, modelBytes, metadata }: WriteBundleOptions): Promise<Bundle> {
+  const folder = resolve(directory);
+  const complete = { ...metadata, modelSha256: createHash("sha256").update(modelBytes).digest("hex") };
+  const parsed = bundleMetadataSchema.safeParse(complete);
+  if (!parsed.success) {
+    throw new PipelineError("INVALID_ARGUMENT", `bundle metadata is invalid: ${z.prettifyError(parsed.error)}`, {
+      details: { directory: folder },
+    });
+  }
+  if (modelBytes.length === 0) throw new PipelineError("INVALID_ARGUMENT", "bundle model has no bytes");
+  if (basename(folder) !== metadata.name) {
+    throw new PipelineError(
+      "INVALID_ARGUMENT",
+      `bundle folder ${basename(folder)} and metadata.name ${metadata.name} differ`,
+      { remedy: "write the bundle to a folder of its own name" },
+    );
+  }
+  if ((await stat(folder).catch(ignoreMissing)) !== undefined) throw existing(folder);
+
+  const parent = dirname(folder);
+  await mkdir(parent, { recursive: true });
+  const temporary = join(parent, `.${metadata.name}.${process.pid}.${randomBytes(4).toString("hex")}.tmp`);
+  await mkdir(temporary);
+  try {
+    await writeDurably(join(temporary, modelFile), modelBytes);
+    await writeDurably(join(temporary, metadataFile), Buffer.from(`${JSON.stringify(parsed.data, null, 2)}\n`));
+    await syncFolder(temporary);
+    await rename(temporary, folder).catch((cause: NodeJS.ErrnoException) => {
+      if (cause.code === "ENOTEMPTY" || cause.code === "EEXIST" || cause.code === "EPERM")
+        throw existing(folder, cause);
+      throw cause;
+    });
+    await syncFolder(parent);
+  } catch (error) {
+    await rm(temporary, { recursive: true, force: true });
+    throw error;
+  }
+  return { directory: folder, modelPath: join(folder, modelFile), metadata: parsed.data };
+}
+
+async function readMetadata(path: string): Promise<BundleMetadata> {
+  const info = await stat(path).catch(ignoreMissing);
+  if (!info?.isFile()) throw damaged(path, "the file is missing");
+  if (info.size > maxMetadataBytes) throw damaged(path, `${info.size} bytes is more than ${maxMetadataBytes}`);
+  let value: unknown;
+  try {
+    value = JSON.parse(await readFile(path, "utf8"));
+  } catch (cause) {
+    throw damaged(path, "it is not valid JSON", cause);
+  }
+  const parsed = bundleMetadataSchema.safeParse(value);
+  if (!parsed.success) throw damaged(path, z.prettifyError(parsed.error), parsed.error);
+  return parsed.data;
+}
+
+async function sha256(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash);
+  return hash.digest("hex");
+}
+
+async function writeDurably(path: string, bytes: Uint8Array): Promise<void> {
+  const file = await open(path, "wx");
+  try {
+    await file.writeFile(bytes);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+async function syncFolder(path: string): Promise<void> {
+  // Windows can't open a folder; its file system journals the rename.
+  if (process.platform === "win32") return;
+  const folder = await open(path, "r");
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+function damaged(path: string, reason: string, cause?: unknown): PipelineError {
+  return new PipelineError("BUNDLE_DAMAGED", `model bundle file ${path} is damaged: ${reason}`, {
+    remedy: "restore the bundle from a backup, or delete its folder and train again",
+    details: { path },
+    cause,
+  });
+}
+
+function existing(folder: string, cause?: unknown): PipelineError {
+  return new PipelineError("BUNDLE_EXISTS", `model bundle folder ${folder} is already there`, {
+    remedy: "choose another name, or delete the folder first",
+    details: { path: folder },
+    cause,
+  });
+}
+
+function ignoreMissing(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== "ENOENT" && error.code !== "ENOTDIR") throw error;
+  return undefined;
+}

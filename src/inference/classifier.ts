@@ -1,0 +1,98 @@
+import type { Tensor } from "../tensor/tensor.ts";
+import { Batcher } from "./batcher.ts";
+import type { BundleMetadata } from "./bundle-metadata.ts";
+import { decodeImage, type ImageLimits } from "./decode-image.ts";
+import type { Predictor } from "./predictor.ts";
+import { stackImages } from "./preprocess.ts";
+import { softmax, topK } from "./softmax.ts";
+
+export interface Classification {
+  readonly index: number;
+  readonly label: string;
+  /** Calibrated probability of the label, 0..1. */
+  readonly confidence: number;
+  /** Calibrated probabilities in the order of the classes. */
+  readonly probabilities: Float64Array;
+  /** Before calibration and softmax; [classes]. */
+  readonly logits: Float32Array;
+  /** Computing time of the batch that the image was in, without decoding and waiting. */
+  readonly inferenceSeconds: number;
+}
+
+export interface ClassifierOptions {
+  readonly predictor: Predictor;
+  readonly metadata: Pick<BundleMetadata, "classes" | "preprocessing" | "calibration">;
+  /** Images in one model run; default 32. */
+  readonly maxBatchSize?: number;
+  /** How long an image may wait for others; default 2 ms. */
+  readonly maxDelayMs?: number;
+  /** Images that may wait; default 256. */
+  readonly queueLimit?: number;
+  /** Batches that may run at once: the predictor's workers; default 1. */
+  readonly concurrency?: number;
+  readonly imageLimits?: ImageLimits;
+}
+
+interface ImageResult {
+  readonly logits: Float32Array;
+  readonly seconds: number;
+}
+
+/** Encoded images to labels: decode, batch, predict, calibrate. The server and the command line share it. */
+export class Classifier implements AsyncDisposable {
+  readonly #options: ClassifierOptions;
+  readonly #batcher: Batcher<Tensor<"uint8">, ImageResult>;
+
+  constructor(options: ClassifierOptions) {
+    const { maxBatchSize = 32, maxDelayMs = 2, queueLimit = 256, concurrency = 1 } = options;
+    this.#options = options;
+    this.#batcher = new Batcher({
+      maxBatchSize,
+      maxDelayMs,
+      queueLimit,
+      concurrency,
+      run: (images, signal) => this.#run(images, signal),
+    });
+  }
+
+  /** Images that wait for the model. */
+  get waiting(): number {
+    return this.#batcher.waiting;
+  }
+
+  /** @param bytes an encoded image @throws what decodeImage, Batcher.submit and Predictor.predict throw */
+  async classify(bytes: Uint8Array, signal?: AbortSignal): Promise<Classification> {
+    const image = await decodeImage(bytes, this.#options.metadata.preprocessing, this.#options.imageLimits);
+    return this.classifyImage(image, signal);
+  }
+
+  /** @param image uint8 [3, height, width] of the model's size */
+  async classifyImage(image: Tensor<"uint8">, signal?: AbortSignal): Promise<Classification> {
+    const { classes, calibration } = this.#options.metadata;
+    const { logits, seconds } = await this.#batcher.submit(image, signal);
+    const probabilities = softmax(logits, calibration.temperature);
+    const best = topK(probabilities, 1)[0]!;
+    return {
+      index: best.index,
+      label: classes[best.index]!,
+      confidence: best.probability,
+      probabilities,
+      logits,
+      inferenceSeconds: seconds,
+    };
+  }
+
+  async #run(images: readonly Tensor<"uint8">[], signal: AbortSignal): Promise<readonly ImageResult[]> {
+    const batch = stackImages(images);
+    const started = performance.now();
+    const logits = await this.#options.predictor.predict(batch, signal);
+    const seconds = (performance.now() - started) / 1000;
+    const classCount = logits.shape[1]!;
+    return images.map((_, i) => ({ logits: logits.data.slice(i * classCount, (i + 1) * classCount), seconds }));
+  }
+
+  /** Finishes the images that wait; the predictor stays open: whoever made it disposes it. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#batcher[Symbol.asyncDispose]();
+  }
+}

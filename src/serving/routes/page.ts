@@ -1,0 +1,36 @@
+import { readFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import fastifyStatic from "@fastify/static";
+import type { FastifyPluginAsync } from "fastify";
+
+const pageFolder = new URL("../page/", import.meta.url);
+
+/** GET / and its files below /page/: static, so that the strict content security policy holds. */
+export const pageRoutes = (): FastifyPluginAsync => {
+  return async (app) => {
+    const html = await readFile(new URL("index.html", pageFolder), "utf8");
+    app.route({
+      method: "GET",
+      url: "/",
+      schema: { hide: true },
+      handler: async (_request, reply) =>
+        reply.type("text/html; charset=utf-8").header("cache-control", "no-cache").send(html),
+    });
+    app.route({
+      method: "GET",
+      url: "/favicon.ico",
+      schema: { hide: true },
+      handler: async (_request, reply) => reply.redirect("/page/icon.svg", 302),
+    });
+    await app.register(fastifyStatic, {
+      root: fileURLToPath(pageFolder),
+      prefix: "/page/",
+      index: false,
+      // Files keep their names between versions: let the browser ask whether they changed.
+      cacheControl: false,
+      setHeaders: (reply) => {
+        reply.header("cache-control", "no-cache");
+      },
+    });
+  };
+};
