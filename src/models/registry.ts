@@ -1,0 +1,11 @@
+import { airbench } from "./airbench.ts";
+import type { ModelFactory } from "./model.ts";
+import { resnet9 } from "./resnet9.ts";
+
+/** Every architecture by name. An entry is a row: the tests over all models take it up by themselves. */
+export const models = {
+  resnet9: { name: "resnet9", family: "resnet9", inputSize: 32, build: resnet9 },
+  airbench: { name: "airbench", family: "airbench", inputSize: 32, build: airbench },
+} satisfies Record<string, ModelFactory>;
+
+export type ModelName = keyof typeof models;

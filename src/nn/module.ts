@@ -1,0 +1,43 @@
+import { add } from "../graph/build.ts";
+import type { Value } from "../graph/value.ts";
+import type { Shape } from "../tensor/shape.ts";
+import type { BufferSpec, ParameterSpec } from "./parameter.ts";
+
+export type Mode = "train" | "eval";
+
+/** What a module sees while it builds its part of a graph. */
+export interface ForwardContext {
+  readonly mode: Mode;
+  parameter(name: string): Value;
+  buffer(name: string): Value;
+  /** Sets the value that a buffer has after the run. */
+  updateBuffer(name: string, next: Value): void;
+  /** An input fed with uniform numbers in [0, 1) at each run, for dropout. */
+  uniforms(name: string, shape: Shape): Value;
+}
+
+/** A part of a network: its parameters and buffers, and a pure builder of its graph. */
+export interface Module {
+  readonly parameters: readonly ParameterSpec[];
+  readonly buffers: readonly BufferSpec[];
+  forward(x: Value, ctx: ForwardContext): Value;
+}
+
+/** A module without parameters. */
+export function pure(forward: (x: Value, ctx: ForwardContext) => Value): Module {
+  return { parameters: [], buffers: [], forward };
+}
+
+/** One after the other. */
+export function sequential(...modules: readonly Module[]): Module {
+  return {
+    parameters: modules.flatMap((module) => module.parameters),
+    buffers: modules.flatMap((module) => module.buffers),
+    forward: (x, ctx) => modules.reduce((value, module) => module.forward(value, ctx), x),
+  };
+}
+
+/** x + branch(x). */
+export function residual(branch: Module): Module {
+  return { ...branch, forward: (x, ctx) => add(x, branch.forward(x, ctx)) };
+}
