@@ -1,0 +1,13 @@
+// Writes the pages of docs/ whose source is code. Needs the build: node scripts/build.mjs && node scripts/generate-docs.mjs
+import { writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+const built = (path) => import(new URL(`../dist/${path}`, import.meta.url).href);
+const { renderErrorReference } = await built("base/error-reference.js");
+const { renderConfigurationReference } = await built("config/reference.js");
+const pages = { "configuration.md": renderConfigurationReference(), "errors.md": renderErrorReference() };
+for (const [name, text] of Object.entries(pages)) {
+  const path = fileURLToPath(new URL(`../docs/${name}`, import.meta.url));
+  writeFileSync(path, text);
+  console.log(`wrote docs/${name}`);
+}

@@ -1,0 +1,112 @@
+import { z } from "zod";
+import { augmentationSection } from "./sections/augmentation.ts";
+import { datasetSection } from "./sections/dataset.ts";
+import { distributedSection } from "./sections/distributed.ts";
+import { evaluationSection } from "./sections/evaluation.ts";
+import { mlflowSection } from "./sections/mlflow.ts";
+import { modelSection } from "./sections/model.ts";
+import { rayTuneSection } from "./sections/ray-tune.ts";
+import { servingSection } from "./sections/serving.ts";
+import { trainingSection } from "./sections/training.ts";
+
+const sections = z.strictObject({
+  dataset: datasetSection.prefault({}),
+  model: modelSection.prefault({}),
+  training: trainingSection.prefault({}),
+  augmentation: augmentationSection.prefault({}),
+  evaluation: evaluationSection.prefault({}),
+  mlflow: mlflowSection.prefault({}),
+  serving: servingSection.prefault({}),
+  ray_tune: rayTuneSection.prefault({}),
+  distributed: distributedSection.prefault({}),
+});
+
+type Sections = z.output<typeof sections>;
+
+/** A rule over several keys: the key to report and what is wrong, or undefined when all is well. */
+type CrossRule = (config: Sections) => { readonly key: string; readonly message: string } | undefined;
+
+const crossRules: readonly CrossRule[] = [
+  ({ training }) =>
+    (training.warmup_epochs ?? 0) > training.num_epochs
+      ? { key: "training.warmup_epochs", message: `must not exceed training.num_epochs (${training.num_epochs})` }
+      : undefined,
+  ({ training, dataset }) =>
+    training.early_stopping && dataset.validation_fraction === 0
+      ? {
+          key: "training.early_stopping",
+          message: "needs validation images: set dataset.validation_fraction above 0 or turn it off",
+        }
+      : undefined,
+  ({ training }) =>
+    training.overfit_one_batch && training.fast_dev
+      ? { key: "training.overfit_one_batch", message: "excludes training.fast_dev: turn one of them off" }
+      : undefined,
+  ({ dataset }) =>
+    dataset.name === "folder" && (dataset.source === "official" || dataset.source === "synthetic")
+      ? { key: "dataset.source", message: "must be the path of a folder when dataset.name is folder" }
+      : undefined,
+  ({ dataset }) =>
+    dataset.name === "cifar100" && dataset.source === "synthetic"
+      ? { key: "dataset.source", message: "the synthetic set has ten classes: use it with dataset.name cifar10" }
+      : undefined,
+  ({ augmentation }) =>
+    augmentation.coarse_dropout_min_holes > augmentation.coarse_dropout_max_holes
+      ? {
+          key: "augmentation.coarse_dropout_min_holes",
+          message: `must not exceed augmentation.coarse_dropout_max_holes (${augmentation.coarse_dropout_max_holes})`,
+        }
+      : undefined,
+  ({ augmentation: { affine_scale: range } }) =>
+    range[0] > range[1]
+      ? { key: "augmentation.affine_scale", message: "must give the smaller value first" }
+      : undefined,
+  ({ augmentation: { affine_rotate: range } }) =>
+    range[0] > range[1]
+      ? { key: "augmentation.affine_rotate", message: "must give the smaller value first" }
+      : undefined,
+];
+
+/** The configuration: the one source of its types, validation, defaults and documentation. */
+export const configSchema = sections.superRefine(checkTogether).transform(resolveDerived);
+
+function checkTogether(config: Sections, context: z.RefinementCtx): void {
+  for (const rule of crossRules) {
+    const broken = rule(config);
+    if (broken !== undefined)
+      context.addIssue({ code: "custom", path: broken.key.split("."), message: broken.message, input: config });
+  }
+  for (const [name, range] of Object.entries(config.ray_tune.parameters)) {
+    if ("min" in range && range.min > range.max)
+      context.addIssue({
+        code: "custom",
+        path: ["ray_tune", "parameters", name],
+        message: "min must not exceed max",
+        input: config,
+      });
+  }
+}
+
+/** Fills in the values that null leaves to other keys. */
+function resolveDerived({ training, ...rest }: Sections) {
+  const warmup = training.scheduler === "onecycle" ? training.num_epochs / 5 : 0;
+  return { ...rest, training: { ...training, warmup_epochs: training.warmup_epochs ?? warmup } };
+}
+
+type DeepReadonly<T> = T extends readonly unknown[]
+  ? { readonly [K in keyof T]: DeepReadonly<T[K]> }
+  : T extends object
+    ? { readonly [K in keyof T]: DeepReadonly<T[K]> }
+    : T;
+
+type DeepPartial<T> = T extends readonly unknown[]
+  ? T
+  : T extends object
+    ? { readonly [K in keyof T]?: DeepPartial<T[K]> }
+    : T;
+
+/** A whole, valid configuration. */
+export type Config = DeepReadonly<z.output<typeof configSchema>>;
+
+/** Some keys of a configuration, as a preset gives them. */
+export type PartialConfig = DeepPartial<Sections>;

@@ -1,0 +1,111 @@
+import { z } from "zod";
+
+/** A family stands for its default variant; an exact variant can be named too. */
+const modelNames = [
+  "resnet9",
+  "airbench",
+  "mobilenet",
+  "mobilenet_v2",
+  "mobilenet_v3_small",
+  "mobilenet_v3_large",
+  "efficientnet",
+  "efficientnet_b0",
+  "efficientnet_b1",
+  "efficientnet_b2",
+  "efficientnet_b3",
+  "efficientnet_b4",
+  "efficientnet_b5",
+  "efficientnet_b6",
+  "efficientnet_b7",
+  "efficientnet_v2_s",
+  "efficientnet_v2_m",
+  "efficientnet_v2_l",
+  "densenet",
+  "densenet121",
+  "densenet161",
+  "densenet169",
+  "densenet201",
+  "regnet",
+  "regnet_y_400mf",
+  "regnet_y_800mf",
+  "regnet_y_1_6gf",
+  "regnet_y_3_2gf",
+  "regnet_y_8gf",
+  "regnet_y_16gf",
+  "regnet_y_32gf",
+] as const;
+
+const airbenchOptions = z
+  .strictObject({
+    whitening: z
+      .boolean()
+      .default(true)
+      .describe("First layer: a frozen 2x2 convolution that whitens patches of the training images."),
+    whitening_bias_epochs: z
+      .number()
+      .min(0)
+      .default(3)
+      .describe("Epochs during which the bias of the whitening layer is trained; then it is frozen."),
+    whitening_samples: z
+      .int()
+      .min(100)
+      .max(100_000)
+      .default(5000)
+      .describe("Training images from which the whitening filters are computed."),
+    whitening_eps: z
+      .number()
+      .positive()
+      .max(1)
+      .default(5e-4)
+      .describe("Added to the eigenvalues of the patch covariance before the inverse square root."),
+    dirac_init: z
+      .boolean()
+      .default(true)
+      .describe("Initialise the first filters of each convolution as the identity (later ones at random)."),
+    bn_scale_frozen: z.boolean().default(true).describe("Keep the scales of batch norm at 1; only biases are trained."),
+    bn_eps: z.number().positive().max(1).default(1e-12).describe("Epsilon of batch norm."),
+    bn_decay: z
+      .number()
+      .min(0)
+      .lt(1)
+      .default(0.6)
+      .describe("Share of the old value that batch norm's running statistics keep at each step."),
+    bias_lr_scale: z
+      .number()
+      .positive()
+      .default(64)
+      .describe("Factor on the learning rate of batch norm's biases; their weight decay per step stays the same."),
+    logit_scale: z
+      .number()
+      .positive()
+      .default(1 / 9)
+      .describe("Factor on the logits."),
+  })
+  .prefault({})
+  .describe("Ingredients of the airbench network (github.com/KellerJordan/cifar10-airbench), each an option.");
+
+export const modelSection = z
+  .strictObject({
+    name: z.enum(modelNames).default("resnet9").describe("Architecture: a family or an exact variant."),
+    transfer_mode: z
+      .enum(["classifier_only", "RCBAM", "fine_tune", "from_scratch"])
+      .default("from_scratch")
+      .describe(
+        "What is trained: the classifier only, attention blocks and classifier, everything, or all from scratch.",
+      ),
+    dropout_rate: z.number().min(0).lt(1).default(0).describe("Dropout before the classifier."),
+    weights: z
+      .string()
+      .min(1)
+      .nullable()
+      .default(null)
+      .describe("Pretrained weights to start from: a path or a published name. null: none."),
+    width: z
+      .number()
+      .positive()
+      .max(16)
+      .default(1)
+      .describe("Factor on the number of channels of resnet9 and airbench; 1 is the published network."),
+    airbench: airbenchOptions,
+  })
+  .describe("The network.");
