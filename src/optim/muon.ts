@@ -1,0 +1,91 @@
+import {
+  add,
+  matmul,
+  mul,
+  reciprocal,
+  reshape,
+  scale,
+  scaleBy,
+  shift,
+  sqrt,
+  sub,
+  sumAll,
+  transpose,
+} from "../graph/build.ts";
+import type { Value } from "../graph/value.ts";
+import { sizeOf } from "../tensor/shape.ts";
+import { checkGroups, type Optimizer, type ParameterGroup, rateOf } from "./optimizer.ts";
+
+export interface MuonOptions {
+  /** Convolution filters; their weight decay must be 0: the norm is reset instead. */
+  readonly groups: readonly ParameterGroup[];
+  readonly momentum?: number;
+  readonly newtonSchulzSteps?: number;
+}
+
+/**
+ * Muon for convolution filters (Jordan 2024, airbench94_muon): Nesterov momentum, the step [O, I * k * k] replaced by
+ * its nearest orthogonal matrix, roughly, and the filter bank scaled to norm sqrt(O) before each step.
+ */
+export function muon({ groups, momentum = 0.6, newtonSchulzSteps = 3 }: MuonOptions): Optimizer {
+  checkGroups("muon", groups);
+  const slotOf = (parameter: string): string => `muon/momentum/${parameter}`;
+  const rateName = (group: ParameterGroup): string => `muon/learningRate/${group.name}`;
+  const parameters = groups.flatMap((group) => group.parameters);
+  return {
+    name: "muon",
+    parameters,
+    slots: parameters.map((parameter) => ({ name: slotOf(parameter), parameter })),
+    scalars: ["muon/momentum", ...groups.map(rateName)],
+    scalarsAt: (step) =>
+      Object.fromEntries([
+        ["muon/momentum", momentum],
+        ...groups.map((group) => [rateName(group), rateOf(group, step)]),
+      ]),
+    learningRateAt: (step) => rateOf(groups[0]!, step),
+    update({ parameters: current, gradients, slots, scalars }) {
+      const nextParameters: Record<string, Value> = {};
+      const nextSlots: Record<string, Value> = {};
+      for (const group of groups) {
+        for (const name of group.parameters) {
+          const p = current[name]!;
+          const v = slots[slotOf(name)]!;
+          const g = gradients[name];
+          if (g === undefined) {
+            nextParameters[name] = p;
+            nextSlots[slotOf(name)] = v;
+            continue;
+          }
+          const nextV = add(scaleBy(v, scalars["muon/momentum"]!), g);
+          const u = orthogonalised(add(scaleBy(nextV, scalars["muon/momentum"]!), g), newtonSchulzSteps);
+          const reset = scaleBy(p, scale(reciprocal(norm(p)), Math.sqrt(p.shape[0]!)));
+          nextParameters[name] = sub(reset, scaleBy(u, scalars[rateName(group)]!));
+          nextSlots[slotOf(name)] = nextV;
+        }
+      }
+      return { parameters: nextParameters, slots: nextSlots };
+    },
+  };
+}
+
+const norm = (x: Value): Value => sqrt(sumAll(mul(x, x)));
+
+/**
+ * Quintic Newton-Schulz iteration X <- a X + (b A + c A^2) X with A = X X^T: drives the singular values of the matrix
+ * [O, rest] towards 1 (0.5 to 1.5), so that the result is about U V^T.
+ */
+function orthogonalised(g: Value, steps: number): Value {
+  const [a, b, c] = [3.4445, -4.775, 2.0315];
+  const rows = g.shape[0]!;
+  const columns = sizeOf(g.shape) / rows;
+  const tall = rows > columns;
+  const matrix = reshape(g, [rows, columns]);
+  const unit = scaleBy(matrix, reciprocal(shift(norm(matrix), 1e-7)));
+  let x = tall ? transpose(unit, [1, 0]) : unit;
+  for (let i = 0; i < steps; i++) {
+    const gram = matmul(x, x, { transB: true });
+    const mix = add(scale(gram, b), scale(matmul(gram, gram), c));
+    x = add(scale(x, a), matmul(mix, x));
+  }
+  return reshape(tall ? transpose(x, [1, 0]) : x, g.shape);
+}

@@ -1,0 +1,94 @@
+import { PipelineError } from "../base/errors.ts";
+import type { Value } from "../graph/value.ts";
+import type { Named } from "../tensor/tensor.ts";
+import type { Schedule } from "./schedules.ts";
+
+/** Parameters that share hyper-parameters. */
+export interface ParameterGroup {
+  readonly name: string;
+  readonly parameters: readonly string[];
+  /** Peak; multiplied by the schedule. */
+  readonly learningRate: number;
+  readonly weightDecay: number;
+  readonly schedule: Schedule;
+}
+
+/** State of an optimiser: one array of the parameter's shape, zero at first. */
+export interface Slot {
+  readonly name: string;
+  readonly parameter: string;
+}
+
+export interface UpdateInputs {
+  /** Current values of all parameters of the optimiser. */
+  readonly parameters: Named<Value>;
+  /** Parameters without a gradient are left alone, with their slots, as in PyTorch. */
+  readonly gradients: Named<Value | undefined>;
+  readonly slots: Named<Value>;
+  /** Float32 scalars by the names in `scalars`. */
+  readonly scalars: Named<Value>;
+}
+
+export interface UpdateResult {
+  readonly parameters: Named<Value>;
+  readonly slots: Named<Value>;
+}
+
+/** A rule that turns gradients into next values, as a graph; what changes from step to step is fed as scalars. */
+export interface Optimizer {
+  readonly name: string;
+  readonly parameters: readonly string[];
+  readonly slots: readonly Slot[];
+  readonly scalars: readonly string[];
+  /** Values of `scalars` for a step, counted from 0 over the whole training. */
+  scalarsAt(step: number): Readonly<Record<string, number>>;
+  /** Learning rate of the first group. */
+  learningRateAt(step: number): number;
+  update(inputs: UpdateInputs): UpdateResult;
+}
+
+/** Rate of a group at a step. */
+export const rateOf = ({ learningRate, schedule }: ParameterGroup, step: number): number =>
+  learningRate * schedule(step);
+
+/** @throws INVALID_ARGUMENT when a parameter is in two groups, no group has one, or a number is out of range */
+export function checkGroups(optimizer: string, groups: readonly ParameterGroup[]): void {
+  const seen = new Set<string>();
+  const fail = (why: string): never => {
+    throw new PipelineError("INVALID_ARGUMENT", `${optimizer}: ${why}`);
+  };
+  for (const { name, parameters, learningRate, weightDecay } of groups) {
+    if (!(learningRate >= 0 && Number.isFinite(learningRate))) fail(`learning rate ${learningRate} of group ${name}`);
+    if (!(weightDecay >= 0 && Number.isFinite(weightDecay))) fail(`weight decay ${weightDecay} of group ${name}`);
+    for (const parameter of parameters) {
+      if (seen.has(parameter)) fail(`${parameter} is in two parameter groups`);
+      seen.add(parameter);
+    }
+  }
+  if (seen.size === 0) fail("no parameters to train");
+}
+
+/** Several optimisers over different parameters as one. */
+export function combine(...parts: readonly Optimizer[]): Optimizer {
+  const first = parts[0];
+  if (first === undefined) throw new PipelineError("INVALID_ARGUMENT", "combine: needs an optimiser");
+  const names = parts.flatMap((part) => part.parameters);
+  if (new Set(names).size !== names.length) {
+    throw new PipelineError("INVALID_ARGUMENT", "combine: two optimisers share a parameter");
+  }
+  return {
+    name: parts.map((part) => part.name).join("+"),
+    parameters: names,
+    slots: parts.flatMap((part) => part.slots),
+    scalars: parts.flatMap((part) => part.scalars),
+    scalarsAt: (step) => Object.assign({}, ...parts.map((part) => part.scalarsAt(step))),
+    learningRateAt: (step) => first.learningRateAt(step),
+    update(inputs) {
+      const results = parts.map((part) => part.update(inputs));
+      return {
+        parameters: Object.assign({}, ...results.map((result) => result.parameters)),
+        slots: Object.assign({}, ...results.map((result) => result.slots)),
+      };
+    },
+  };
+}

@@ -1,0 +1,247 @@
+import { gradients } from "../autodiff/grad.ts";
+import { PipelineError } from "../base/errors.ts";
+import * as g from "../graph/build.ts";
+import { defineGraph, type Graph, type Variable } from "../graph/graph.ts";
+import type { OpAttrs } from "../graph/ops.ts";
+import type { Value } from "../graph/value.ts";
+import type { Model } from "../models/model.ts";
+import { correctCount, crossEntropy } from "../nn/losses.ts";
+import { trace } from "../nn/trace.ts";
+import { clipByGlobalNorm, globalNorm } from "../optim/clip.ts";
+import { blendInto } from "../optim/ema.ts";
+import { lookaheadUpdate } from "../optim/lookahead.ts";
+import type { Optimizer } from "../optim/optimizer.ts";
+import { floats, type Named, type Tensor, zeros } from "../tensor/tensor.ts";
+
+export interface StepOptions {
+  readonly model: Model;
+  readonly optimizer: Optimizer;
+  /** Images in a step. */
+  readonly batchSize: number;
+  /** Size of the fed images; default: the model's. Other sizes are resized, after augmentation. */
+  readonly imageHeight?: number;
+  readonly imageWidth?: number;
+  /** Per channel on the scale 0..1: (x / 255 - mean) / std. */
+  readonly mean: readonly number[];
+  readonly std: readonly number[];
+  readonly labelSmoothing?: number;
+  /** What is differentiated: the mean of the loss over the batch, or its sum. The loss put out is the mean. */
+  readonly reduction?: "mean" | "sum";
+  /** Largest global norm of the gradient. */
+  readonly gradClipNorm?: number;
+  /** With it the graph has an input "theta" [N, 2, 3] that moves the images. */
+  readonly augmentation?: Pick<OpAttrs["affineSample"], "mode" | "border">;
+  /** Averages of the weights that are kept beside them. */
+  readonly averages?: readonly WeightAverage[];
+  /** Parameters that are left alone, beside those that are never trained. */
+  readonly frozen?: readonly string[];
+}
+
+/** "ema": variables ema/NAME, scalar ema/blend. "lookahead": variables lookahead/NAME, scalars lookahead/blend, /sync. */
+export type WeightAverage = "ema" | "lookahead";
+
+/**
+ * The whole training step as one graph.
+ *
+ * Inputs: "images" uint8 [N, 3, H, W], "labels" int32 [N], "theta" float32 [N, 2, 3] where augmentation is on,
+ * "uniforms/…" for dropout, and scalars: those of the optimiser and of the averages.
+ * Variables: parameters, buffers, optimiser slots, averages. Outputs: "loss" (mean, with label smoothing), "correct"
+ * (number of images), "gradientNorm" (before clipping).
+ */
+export function buildTrainStep(options: StepOptions): Graph {
+  const forward = differentiate(options);
+  const update = applyGradients(options, forward);
+  return defineGraph({
+    name: `${options.model.name}-train-step`,
+    inputs: [...forward.inputs, ...update.scalars],
+    variables: update.variables,
+    outputs: { loss: forward.loss, correct: forward.correct, gradientNorm: update.gradientNorm },
+  });
+}
+
+/**
+ * The first half of a step: inputs as in the whole step without the scalars; outputs "grad/NAME" of each trained
+ * parameter, "buffer/NAME" (next values), "loss" and "correct". Parameters and buffers are variables that keep their
+ * values: write the results of `buildApplyStep` into them.
+ */
+export function buildGradStep(options: StepOptions): Graph {
+  const forward = differentiate(options);
+  return defineGraph({
+    name: `${options.model.name}-grad-step`,
+    inputs: forward.inputs,
+    variables: Object.fromEntries(
+      Object.entries({ ...forward.parameters, ...forward.buffers }).map(([name, current]) => [
+        name,
+        { current, next: current },
+      ]),
+    ),
+    outputs: {
+      loss: forward.loss,
+      correct: forward.correct,
+      ...prefixed("grad/", forward.gradients),
+      ...prefixed("buffer/", forward.nextBuffers),
+    },
+  });
+}
+
+/** The second half: inputs "grad/NAME", "buffer/NAME" and the scalars; the variables of the whole step. */
+export function buildApplyStep(options: StepOptions): Graph {
+  const { parameters: specs, buffers: bufferSpecs } = options.model.module;
+  const inputsOf = (prefix: string, of: readonly { name: string; shape: readonly number[] }[]) =>
+    Object.fromEntries(of.map(({ name, shape }) => [name, g.input(`${prefix}${name}`, "float32", shape)]));
+  const trained = new Set(trainedParameters(options));
+  const gradientInputs = inputsOf(
+    "grad/",
+    specs.filter(({ name }) => trained.has(name)),
+  );
+  const nextBuffers = inputsOf("buffer/", bufferSpecs);
+  const update = applyGradients(options, {
+    parameters: inputsOf("", specs),
+    buffers: inputsOf("", bufferSpecs),
+    gradients: gradientInputs,
+    nextBuffers,
+  });
+  return defineGraph({
+    name: `${options.model.name}-apply-step`,
+    inputs: [...Object.values(gradientInputs), ...Object.values(nextBuffers), ...update.scalars],
+    variables: update.variables,
+    outputs: { gradientNorm: update.gradientNorm },
+  });
+}
+
+/** All variables of the step before the first one: `weights` (parameters and buffers), empty slots, averages. */
+export function initialState(options: StepOptions, weights: Named<Tensor>): Record<string, Tensor> {
+  const { parameters, buffers } = options.model.module;
+  const state: Record<string, Tensor> = {};
+  for (const { name } of [...parameters, ...buffers]) {
+    const value = weights[name];
+    if (value === undefined) throw new PipelineError("STATE_MISMATCH", `no value for ${name} of ${options.model.name}`);
+    state[name] = value;
+    for (const average of options.averages ?? []) state[`${average}/${name}`] = value;
+  }
+  const shapes = new Map(parameters.map(({ name, shape }) => [name, shape]));
+  for (const { name, parameter } of options.optimizer.slots) {
+    state[name] = zeros("float32", shapes.get(parameter) ?? []);
+  }
+  return state;
+}
+
+/** Parameters that get gradients. */
+export function trainedParameters({ model, frozen = [] }: StepOptions): string[] {
+  return model.module.parameters
+    .filter((spec) => spec.trainable && !frozen.includes(spec.name))
+    .map(({ name }) => name);
+}
+
+interface Differentiated {
+  readonly parameters: Named<Value<"input">>;
+  readonly buffers: Named<Value<"input">>;
+  readonly nextBuffers: Named<Value>;
+  readonly gradients: Named<Value>;
+}
+
+function differentiate(options: StepOptions): Differentiated & {
+  readonly inputs: readonly Value<"input">[];
+  readonly loss: Value;
+  readonly correct: Value;
+} {
+  const { model, batchSize, labelSmoothing = 0, reduction = "mean" } = options;
+  const { imageHeight = model.height, imageWidth = model.width } = options;
+  const images = g.input("images", "uint8", [batchSize, 3, imageHeight, imageWidth]);
+  const labels = g.input("labels", "int32", [batchSize]);
+  const theta = options.augmentation === undefined ? [] : [g.input("theta", "float32", [batchSize, 2, 3])];
+  const x = prepare(images, theta[0], options);
+  const { output: logits, parameters, buffers, nextBuffers, uniforms } = trace(model.module, x, "train");
+  const loss = crossEntropy(logits, labels, { labelSmoothing, reduction });
+  const trained = trainedParameters(options);
+  const cotangents = gradients(
+    loss,
+    trained.map((name) => parameters[name]!),
+  );
+  return {
+    inputs: [images, labels, ...theta, ...uniforms],
+    parameters,
+    buffers,
+    nextBuffers,
+    gradients: Object.fromEntries(trained.map((name, i) => [name, cotangents[i]!])),
+    loss: reduction === "sum" ? g.scale(loss, 1 / batchSize) : loss,
+    correct: correctCount(logits, labels),
+  };
+}
+
+/** Bytes to moved, resized and normalised images. */
+function prepare(images: Value, theta: Value | undefined, options: StepOptions): Value {
+  const { model, mean, std, augmentation } = options;
+  const [, , height, width] = images.shape as readonly [number, number, number, number];
+  const bytes = g.cast(images, "float32");
+  const moved =
+    theta === undefined || augmentation === undefined
+      ? bytes
+      : g.affineSample(bytes, theta, { ...augmentation, height, width });
+  const sized = height === model.height && width === model.width ? moved : g.resize(moved, model.height, model.width);
+  const scale = std.map((s) => 1 / (255 * s));
+  const bias = mean.map((m, i) => -m / std[i]!);
+  return g.channelAffine(sized, g.constant(floats([3], scale)), g.constant(floats([3], bias)));
+}
+
+interface Update {
+  readonly scalars: readonly Value<"input">[];
+  readonly variables: Named<Variable>;
+  readonly gradientNorm: Value;
+}
+
+/** Clipping, the optimiser's update and the averages. */
+function applyGradients(options: StepOptions, at: Differentiated): Update {
+  const { optimizer, gradClipNorm, averages = [] } = options;
+  checkCovered(options);
+  const gradientNorm = globalNorm(at.gradients);
+  const clipped =
+    gradClipNorm === undefined ? at.gradients : clipByGlobalNorm(at.gradients, gradientNorm, gradClipNorm);
+  const scalarNames = [
+    ...optimizer.scalars,
+    ...(averages.includes("lookahead") ? ["lookahead/blend", "lookahead/sync"] : []),
+    ...(averages.includes("ema") ? ["ema/blend"] : []),
+  ];
+  const scalars = Object.fromEntries(scalarNames.map((name) => [name, g.input(name, "float32", [])]));
+  const slots = Object.fromEntries(
+    optimizer.slots.map(({ name, parameter }) => [name, g.input(name, "float32", at.parameters[parameter]!.shape)]),
+  );
+  const updated = optimizer.update({ parameters: at.parameters, gradients: clipped, slots, scalars });
+  const variables: Record<string, Variable> = {};
+  for (const [name, current] of Object.entries({ ...at.parameters, ...at.buffers })) {
+    let next = updated.parameters[name] ?? at.nextBuffers[name] ?? current;
+    if (averages.includes("lookahead")) {
+      const slow = g.input(`lookahead/${name}`, "float32", current.shape);
+      const result = lookaheadUpdate(slow, next, scalars["lookahead/blend"]!, scalars["lookahead/sync"]!);
+      variables[`lookahead/${name}`] = { current: slow, next: result.slow, layoutLike: name };
+      next = result.fast;
+    }
+    if (averages.includes("ema")) {
+      const average = g.input(`ema/${name}`, "float32", current.shape);
+      const blended = blendInto(average, next, scalars["ema/blend"]!);
+      variables[`ema/${name}`] = { current: average, next: blended, layoutLike: name };
+    }
+    variables[name] = { current, next };
+  }
+  for (const { name, parameter } of optimizer.slots) {
+    variables[name] = { current: slots[name]!, next: updated.slots[name]!, layoutLike: parameter };
+  }
+  return { scalars: Object.values(scalars), variables, gradientNorm };
+}
+
+function checkCovered(options: StepOptions): void {
+  const covered = new Set(options.optimizer.parameters);
+  const known = new Set(options.model.module.parameters.map(({ name }) => name));
+  const forgotten = trainedParameters(options).filter((name) => !covered.has(name));
+  const foreign = options.optimizer.parameters.filter((name) => !known.has(name));
+  if (forgotten.length > 0 || foreign.length > 0) {
+    throw new PipelineError(
+      "INVALID_ARGUMENT",
+      `the optimiser's groups do not fit ${options.model.name}: without a group [${forgotten}], unknown [${foreign}]`,
+    );
+  }
+}
+
+function prefixed(prefix: string, values: Named<Value>): Record<string, Value> {
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [`${prefix}${name}`, value]));
+}
