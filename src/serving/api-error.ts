@@ -1,25 +1,7 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import type { ErrorCode } from "../base/error-codes.ts";
 import { isPipelineError, PipelineError } from "../base/errors.ts";
+import { type ClientErrorCode, errorStatus, isClientErrorCode } from "./error-status.ts";
 import type { ApiError } from "./schemas.ts";
-
-/** HTTP status of each error that can reach a client; every other code is a fault of ours: 500. */
-const statusOf = {
-  DEADLINE_EXCEEDED: 503,
-  IMAGE_CORRUPT: 400,
-  IMAGE_EMPTY: 400,
-  IMAGE_TOO_LARGE: 413,
-  IMAGE_UNSUPPORTED: 415,
-  INFERENCE_FAILED: 503,
-  INFERENCE_UNAVAILABLE: 503,
-  METHOD_NOT_ALLOWED: 405,
-  QUEUE_FULL: 503,
-  REQUEST_INVALID: 400,
-  REQUEST_TOO_LARGE: 413,
-  ROUTE_NOT_FOUND: 404,
-  SHUTTING_DOWN: 503,
-  UNSUPPORTED_MEDIA_TYPE: 415,
-} as const satisfies Partial<Record<ErrorCode, number>>;
 
 const retryAfterSeconds = 1;
 
@@ -43,33 +25,32 @@ export function installErrorHandling(app: FastifyInstance): void {
   });
 }
 
-/** Answers a request that can't get as far as a route (the framework's own answer has another shape). */
-export function apiErrorOf(error: PipelineError, requestId: string): ApiError {
-  return { code: error.code, message: error.message, request_id: requestId, detail: error.message };
+export function apiErrorOf(code: ClientErrorCode, message: string, requestId: string): ApiError {
+  return { code, message, request_id: requestId, detail: message };
 }
 
+/** Errors whose message may name paths and internals: those are for the log, not for the client. */
+const publicMessages: Partial<Record<ClientErrorCode, string>> = {
+  INFERENCE_FAILED: "the model could not compute this prediction; retry, and see the log if it happens again",
+  INFERENCE_UNAVAILABLE: "the model is not available at the moment; retry later",
+  INTERNAL_ERROR: "the server could not handle the request; the log has the details under this request id",
+};
+
 function sendError(error: FastifyError | PipelineError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  const pipelineError = isPipelineError(error) ? error : fromFramework(error);
-  const status: number = (statusOf as Partial<Record<ErrorCode, number>>)[pipelineError.code] ?? 500;
+  const known = isPipelineError(error) ? error : fromFramework(error);
+  const code = isClientErrorCode(known.code) ? known.code : "INTERNAL_ERROR";
+  const status = errorStatus[code];
   if (status >= 500) {
-    request.log.error({ err: error, code: pipelineError.code }, "request failed");
+    request.log.error({ err: error, code: known.code }, "request failed");
   } else {
-    request.log.info({ code: pipelineError.code, reason: pipelineError.message }, "request refused");
+    request.log.info({ code, reason: known.message }, "request refused");
   }
   if (status === 503) reply.header("retry-after", String(retryAfterSeconds));
-  const visible = status === 500 ? internalError() : pipelineError;
   return reply
     .code(status)
     .type("application/json; charset=utf-8")
     .serializer(JSON.stringify)
-    .send(apiErrorOf(visible, request.id));
-}
-
-/** What went wrong inside is for the log, not for the client. */
-function internalError(): PipelineError {
-  return new PipelineError("INTERNAL_ERROR", "the server could not handle the request", {
-    remedy: "the log has the details under this request id",
-  });
+    .send(apiErrorOf(code, publicMessages[code] ?? known.message, request.id));
 }
 
 /** Errors of Fastify and its plugins carry a 4xx status where the client is at fault. */

@@ -1,7 +1,6 @@
 import multipart from "@fastify/multipart";
-import fastify, { type FastifyInstance } from "fastify";
+import fastify, { type FastifyInstance, LogController } from "fastify";
 import { serializerCompiler, validatorCompiler } from "fastify-type-provider-zod";
-import { PipelineError } from "../base/errors.ts";
 import { apiErrorOf, installErrorHandling } from "./api-error.ts";
 import { type AppDependencies, defaultServingLimits, type RouteContext } from "./dependencies.ts";
 import { installOpenApi } from "./openapi.ts";
@@ -24,7 +23,7 @@ export async function createApp(dependencies: AppDependencies): Promise<FastifyI
   const app = fastify({
     loggerInstance: logger.child({}, { serializers: { req: requestFields } }),
     // One line per answer below, instead of the framework's two.
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     requestIdHeader: false,
     genReqId: requestIdOf,
     // Multipart framing comes on top of the file.
@@ -36,10 +35,8 @@ export async function createApp(dependencies: AppDependencies): Promise<FastifyI
     routerOptions: { maxParamLength: 200 },
     http: { headersTimeout: Math.min(10_000, limits.requestTimeoutMs), connectionsCheckingInterval: 2000 },
     clientErrorHandler(error, socket) {
-      const body = apiErrorOf(
-        new PipelineError("REQUEST_INVALID", `the HTTP request is malformed: ${error.code}`),
-        requestIdOf({ headers: {} }),
-      );
+      const message = `the HTTP request is malformed: ${error.code}`;
+      const body = apiErrorOf("REQUEST_INVALID", message, requestIdOf({ headers: {} }));
       const text = JSON.stringify(body);
       const status = error.code === "ERR_HTTP_REQUEST_TIMEOUT" ? "408 Request Timeout" : "400 Bad Request";
       if (socket.writable && error.code !== "ECONNRESET") {

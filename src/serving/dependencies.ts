@@ -58,6 +58,6 @@ export function syntheticFields(metadata: Bundle["metadata"]): { synthetic_data:
   return {
     synthetic_data: true,
     notice:
-      "This model was trained on synthetic (generated) drawings, not on photographs: expect no sense on real images.",
+      "This model was trained on synthetic (generated) drawings, not on photographs: its answers to real images mean nothing.",
   };
 }

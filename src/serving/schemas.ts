@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { errorCodes } from "../base/error-codes.ts";
+import { type ClientErrorCode, errorStatus } from "./error-status.ts";
 
 // The one source of request and response types, validation and the OpenAPI document.
 
@@ -10,7 +10,7 @@ const probability = z.number().min(0).max(1);
 export const apiErrorSchema = z
   .object({
     code: z
-      .enum(Object.keys(errorCodes) as [keyof typeof errorCodes])
+      .enum(Object.keys(errorStatus) as [ClientErrorCode])
       .meta({ description: "Stable machine-readable reason", example: "IMAGE_CORRUPT" }),
     message: z.string().meta({ description: "What is wrong and what to do about it" }),
     request_id: z.string(),
@@ -50,7 +50,7 @@ export type Prediction = z.infer<typeof predictionSchema>;
 export const systemSchema = z
   .object({
     cpu_percent: percent,
-    cpu_count: z.number().int(),
+    cpu_count: z.number().int().positive(),
     load_average_1m: z.number().nullable(),
     memory_percent: percent,
     memory_total_bytes: z.number(),
@@ -71,6 +71,7 @@ export const healthSchema = z
     version: z.string(),
     uptime_seconds: seconds,
     queue_length: z.number().int().nonnegative(),
+    max_upload_bytes: z.number().int().positive(),
     ...syntheticFields,
     system: systemSchema,
   })
@@ -84,12 +85,14 @@ export const modelSummarySchema = z
   .object({
     name: z.string(),
     architecture: z.string(),
-    parameter_count: z.number().int(),
+    parameter_count: z.number().int().positive(),
     created_at: z.string(),
     dataset: z.string(),
     synthetic_data: z.boolean(),
-    class_count: z.number().int(),
-    input_size: z.tuple([z.number().int(), z.number().int()]).meta({ description: "Height and width in pixels" }),
+    class_count: z.number().int().positive(),
+    input_size: z
+      .tuple([z.number().int().positive(), z.number().int().positive()])
+      .meta({ description: "Height and width in pixels" }),
     test_accuracy: probability.nullable(),
     test_accuracy_with_tta: probability.nullable(),
     validation_accuracy: probability.nullable(),

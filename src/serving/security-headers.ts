@@ -1,7 +1,7 @@
 import type { FastifyInstance } from "fastify";
 
 /** Nothing but the page's own files; images may also be previews of local files. No inline script or style. */
-const contentSecurityPolicy = [
+export const contentSecurityPolicy = [
   "default-src 'none'",
   "script-src 'self'",
   "style-src 'self'",

@@ -20,10 +20,11 @@ const view = {
   timing: byId("timing"),
   model: byId("model"),
   notice: byId("synthetic-notice"),
+  sizeLimit: byId("size-limit"),
 };
 
-const maxBytes = 10 * 1024 * 1024;
 const svgNamespace = "http://www.w3.org/2000/svg";
+let maxBytes = Number.POSITIVE_INFINITY;
 let running;
 let previewUrl;
 
@@ -37,14 +38,23 @@ function percent(value) {
   return `${(value * 100).toFixed(1)} %`;
 }
 
+function megabytes(bytes) {
+  return `${Number((bytes / 1024 ** 2).toPrecision(3))} MB`;
+}
+
 function milliseconds(seconds) {
   return `${(seconds * 1000).toFixed(seconds < 0.1 ? 1 : 0)} ms`;
+}
+
+/** An error message of the API as a sentence. */
+function sentence(text) {
+  return text && `${text[0].toUpperCase()}${text.slice(1)}${text.endsWith(".") ? "" : "."}`;
 }
 
 function showError(title, detail, requestId) {
   const strong = document.createElement("strong");
   strong.textContent = title;
-  view.error.replaceChildren(strong, detail ?? "");
+  view.error.replaceChildren(strong, sentence(detail ?? ""));
   if (requestId) {
     const small = document.createElement("small");
     small.textContent = `Request ${requestId}`;
@@ -71,6 +81,11 @@ view.previewImage.addEventListener("load", () => {
   // Pixels of a 32 x 32 image are shown as they are instead of blurred.
   view.previewImage.classList.toggle("is-tiny", Math.max(width, height) <= 64);
   view.previewCaption.textContent += `, ${width} × ${height}`;
+});
+
+view.previewImage.addEventListener("error", () => {
+  view.previewImage.removeAttribute("src");
+  view.previewImage.alt = "No preview: the browser can't show this file.";
 });
 
 /** One bar; its width is an attribute because the page's security policy forbids inline style. */
@@ -121,7 +136,7 @@ async function classify(file) {
   running = abort;
   showPreview(file);
   if (file.size === 0) return showError("This file is empty.", "Choose another image.");
-  if (file.size > maxBytes) return showError("This image is too large.", "The limit is 10 MB.");
+  if (file.size > maxBytes) return showError("This image is too large.", `The limit is ${megabytes(maxBytes)}.`);
   show("progress");
   view.status.textContent = "Classifying";
   const form = new FormData();
@@ -184,8 +199,8 @@ function fact(name, value, isWide = false) {
 }
 
 function accuracyText(model) {
-  if (model.test_accuracy !== null) return `${percent(model.test_accuracy)} on test images`;
-  if (model.validation_accuracy !== null) return `${percent(model.validation_accuracy)} on validation images`;
+  if (model.test_accuracy !== null) return `${percent(model.test_accuracy)} (test images)`;
+  if (model.validation_accuracy !== null) return `${percent(model.validation_accuracy)} (validation images)`;
   return "not measured";
 }
 
@@ -204,10 +219,15 @@ async function showModel() {
       fact("Architecture", model.architecture),
       fact("Accuracy", accuracyText(model)),
       fact("Parameters", model.parameter_count.toLocaleString("en")),
-      fact("Trained on", model.synthetic_data ? `${model.dataset} (synthetic)` : model.dataset),
-      fact("Trained", new Date(model.created_at).toLocaleString()),
+      fact("Trained on", model.synthetic_data && !model.dataset.includes("synthetic") ? `${model.dataset} (synthetic)` : model.dataset),
+      fact(
+        "Trained",
+        new Date(model.created_at).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" }),
+      ),
       fact("Input", `${model.input_size[1]} × ${model.input_size[0]} pixels`),
     );
+    maxBytes = health.max_upload_bytes;
+    view.sizeLimit.textContent = `, up to ${megabytes(maxBytes)}`;
     if (health.synthetic_data) {
       view.notice.textContent = health.notice;
       view.notice.hidden = false;

@@ -3,7 +3,14 @@ import { type RouteContext, syntheticFields } from "../dependencies.ts";
 import { healthSchema } from "../schemas.ts";
 
 /** GET /health: the served model and the machine's load. */
-export const healthRoute = ({ bundle, classifier, system, version, now }: RouteContext): FastifyPluginAsyncZod => {
+export const healthRoute = ({
+  bundle,
+  classifier,
+  system,
+  version,
+  limits,
+  now,
+}: RouteContext): FastifyPluginAsyncZod => {
   const startedAt = now();
   return async (app) => {
     app.route({
@@ -23,6 +30,7 @@ export const healthRoute = ({ bundle, classifier, system, version, now }: RouteC
           version,
           uptime_seconds: (now() - startedAt) / 1000,
           queue_length: classifier.waiting,
+          max_upload_bytes: limits.maxUploadBytes,
           ...syntheticFields(bundle.metadata),
           system: {
             cpu_percent: sample.cpuPercent,

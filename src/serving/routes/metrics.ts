@@ -1,4 +1,5 @@
 import type { FastifyPluginAsync } from "fastify";
+import { z } from "zod";
 import type { RouteContext } from "../dependencies.ts";
 
 /** GET /metrics: Prometheus text exposition. */
@@ -7,7 +8,13 @@ export const metricsRoute = ({ metrics }: RouteContext): FastifyPluginAsync => {
     app.route({
       method: "GET",
       url: "/metrics",
-      schema: { summary: "Prometheus metrics", tags: ["service"], produces: ["text/plain"] },
+      schema: {
+        summary: "Prometheus metrics",
+        tags: ["service"],
+        response: {
+          200: { description: "Text exposition format", content: { "text/plain": { schema: z.string() } } },
+        },
+      },
       handler: async (_request, reply) => {
         reply.header("cache-control", "no-store");
         return reply.type(metrics.contentType).send(await metrics.render());

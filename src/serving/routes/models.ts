@@ -1,4 +1,4 @@
-import { basename } from "node:path";
+import { basename, dirname, sep } from "node:path";
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import type { z } from "zod";
 import type { BundleMetadata } from "../../inference/bundle-metadata.ts";
@@ -31,7 +31,11 @@ export const modelRoutes = ({ bundle, listModels }: RouteContext): FastifyPlugin
         return {
           active: metadata.name,
           models,
-          damaged: damaged.map(({ directory, error }) => ({ name: basename(directory), message: error.message })),
+          damaged: damaged.map(({ directory, error }) => ({
+            name: basename(directory),
+            // Where the server keeps its files is no client's concern.
+            message: error.message.replaceAll(dirname(directory) + sep, ""),
+          })),
         };
       },
     });
