@@ -49,7 +49,7 @@ export function oneCycleSchedule(options: OneCycleOptions): Schedule {
   return (step) => {
     const at = Math.min(step, last);
     if (peak > 0 && at <= peak) return blend(initial, 1, at / peak);
-    if (last <= peak) return 1;
+    if (last <= Math.max(peak, 0)) return 1;
     return blend(1, final, (at - Math.max(peak, 0)) / (last - Math.max(peak, 0)));
   };
 }
@@ -68,6 +68,7 @@ export function triangleSchedule({ totalSteps, rise, initial, final }: TriangleO
   const peak = Math.floor(rise * totalSteps);
   return (step) => {
     if (step < peak) return initial + ((1 - initial) * step) / peak;
+    if (peak >= totalSteps) return 1;
     return 1 + ((final - 1) * (Math.min(step, totalSteps) - peak)) / (totalSteps - peak);
   };
 }
