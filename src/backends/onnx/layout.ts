@@ -1,0 +1,105 @@
+import type { ConvAttrs } from "../../graph/ops.ts";
+import { type Shape, sizeOf } from "../../tensor/shape.ts";
+
+/**
+ * How a value lies in memory.
+ * - plain: row-major in its logical shape.
+ * - blocked: images as [N, C/B, H, W, B], channels padded to a multiple of B. Padded channels hold finite leftovers
+ *   that never reach a logical channel.
+ * - the filter forms: convolution weights as the blocked kernels want them; their padding is exactly zero.
+ */
+export type Layout = "plain" | "blocked" | FilterForm;
+
+/**
+ * - dense: [O/B, I/B, kh, kw, B(i), B(o)]
+ * - stem: few input channels in plain order: [O/B, I, kh, kw, B(o)]
+ * - depthwise: [C/B, kh, kw, B]
+ * - winograd: [9, I, O], the weights of a 3x3 kernel tap by tap
+ */
+export type FilterForm = "dense" | "stem" | "depthwise" | "winograd";
+
+export const roundUp = (size: number, multiple: number): number => Math.ceil(size / multiple) * multiple;
+
+/** Shape under which a tensor of a layout is fed to onnxruntime. */
+export function physicalShape(layout: Layout, shape: Shape, block: number): Shape {
+  const [o = 1, i = 1, kh = 1, kw = 1] = shape;
+  switch (layout) {
+    case "plain":
+      return shape;
+    case "blocked":
+      return [o, roundUp(i, block), kh, kw];
+    case "dense":
+      return [roundUp(o, block), roundUp(i, block), kh, kw];
+    case "stem":
+    case "depthwise":
+      return [roundUp(o, block), i, kh, kw];
+    case "winograd":
+      return [kh * kw, i * o];
+    default:
+      return layout satisfies never;
+  }
+}
+
+/** For each logical element of a weight [O, I, kh, kw], its place in the form. */
+function* places(form: FilterForm, [o = 1, i = 1, kh = 1, kw = 1]: Shape, block: number): Generator<number> {
+  const taps = kh * kw;
+  const inputBlocks = roundUp(i, block) / block;
+  for (let out = 0; out < o; out++) {
+    const [ob, oi] = [Math.floor(out / block), out % block];
+    for (let inp = 0; inp < i; inp++) {
+      const [ib, ii] = [Math.floor(inp / block), inp % block];
+      for (let tap = 0; tap < taps; tap++) {
+        switch (form) {
+          case "dense":
+            yield (((ob * inputBlocks + ib) * taps + tap) * block + ii) * block + oi;
+            break;
+          case "stem":
+            yield ((ob * i + inp) * taps + tap) * block + oi;
+            break;
+          case "depthwise":
+            yield (ob * taps + tap) * block + oi;
+            break;
+          case "winograd":
+            yield (tap * i + inp) * o + out;
+            break;
+          default:
+            form satisfies never;
+        }
+      }
+    }
+  }
+}
+
+/** Lays plain weights out in a form; padding is zero. */
+export function packFilter(form: FilterForm, shape: Shape, data: Float32Array, block: number): Float32Array {
+  const packed = new Float32Array(sizeOf(physicalShape(form, shape, block)));
+  let from = 0;
+  for (const to of places(form, shape, block)) packed[to] = data[from++]!;
+  return packed;
+}
+
+/** The inverse of `packFilter`. */
+export function unpackFilter(form: FilterForm, shape: Shape, packed: Float32Array, block: number): Float32Array {
+  const data = new Float32Array(sizeOf(shape));
+  let to = 0;
+  for (const from of places(form, shape, block)) data[to++] = packed[from]!;
+  return data;
+}
+
+/**
+ * The form in which the blocked kernels take the weights of a convolution, or undefined where they do not apply.
+ * A function of geometry alone, so that a weight, its gradient and its optimiser slots agree.
+ */
+export function filterForm(x: Shape, weight: Shape, conv: ConvAttrs, block: number): FilterForm | undefined {
+  const [n = 0, channels = 0, height = 0, width = 0] = x;
+  const [o = 0, i = 0, kh = 0, kw = 0] = weight;
+  if (block === 0 || kh !== kw || conv.strides[0] !== conv.strides[1] || conv.dilations.some((d) => d !== 1)) return undefined;
+  if (conv.groups > 1) return i === 1 && o === channels && conv.groups === channels && channels >= block ? "depthwise" : undefined;
+  if (n % block !== 0) return undefined;
+  if (channels < block) return "stem";
+  const symmetric = conv.pads.every((p) => p === 1);
+  const small = Math.max(height, width) <= 16;
+  const wide = i >= 64 && o >= 64 && i % block === 0 && o % block === 0;
+  if (kh === 3 && conv.strides[0] === 1 && symmetric && small && wide) return "winograd";
+  return "dense";
+}

@@ -1,0 +1,109 @@
+import type { ActivationKind, BinaryKind, UnaryKind } from "../../../graph/ops.ts";
+import type { ModelWriter } from "../model-writer.ts";
+
+/** Element-by-element formulas over names in any one layout. */
+
+export const unaryOps: Record<UnaryKind, string> = {
+  neg: "Neg",
+  exp: "Exp",
+  log: "Log",
+  sqrt: "Sqrt",
+  reciprocal: "Reciprocal",
+  abs: "Abs",
+};
+
+export const binaryOps: Record<BinaryKind, string> = {
+  add: "Add",
+  sub: "Sub",
+  mul: "Mul",
+  div: "Div",
+  max: "Max",
+  min: "Min",
+};
+
+/** Steep enough that any normal float leaves the ramp: HardSigmoid(STEEP * x) is 1 for x > 0 and 0 for x <= 0. */
+const STEEP = 1e30;
+
+/** 1 where x > threshold, else 0. (Where, Sign and Greater are an order of magnitude slower in onnxruntime.) */
+function above(w: ModelWriter, x: string, threshold: number): string {
+  const shifted = threshold === 0 ? x : w.op("Sub", [x, w.float(threshold)]);
+  return w.op("HardSigmoid", [shifted], { alpha: { float: STEEP }, beta: { float: 0 } });
+}
+
+/** 1 where x < threshold, else 0. */
+function below(w: ModelWriter, x: string, threshold: number): string {
+  return above(w, w.op("Sub", [w.float(threshold), x]), 0);
+}
+
+const hardSigmoid = (w: ModelWriter, x: string): string =>
+  w.op("HardSigmoid", [x], { alpha: { float: 1 / 6 }, beta: { float: 0.5 } });
+
+export function activationFormula(w: ModelWriter, kind: ActivationKind, x: string, portable: boolean): string {
+  switch (kind) {
+    case "relu":
+      return w.op("Relu", [x]);
+    case "relu6":
+      return w.op("Clip", [x, w.float(0), w.float(6)]);
+    case "sigmoid":
+      return w.op("Sigmoid", [x]);
+    case "tanh":
+      return w.op("Tanh", [x]);
+    case "hardSigmoid":
+      return hardSigmoid(w, x);
+    case "hardSwish":
+      return w.op("Mul", [x, hardSigmoid(w, x)]);
+    case "silu":
+      return portable
+        ? w.op("Mul", [x, w.op("Sigmoid", [x])])
+        : w.op("QuickGelu", [x], { alpha: { float: 1 } }, { domain: "com.microsoft" });
+    case "gelu":
+      return portable ? w.op("Gelu", [x]) : w.op("Gelu", [x], {}, { domain: "com.microsoft" });
+    default:
+      return kind satisfies never;
+  }
+}
+
+/** dx from what the activation saved (see activationSaves) and dy. */
+export function activationGradFormula(
+  w: ModelWriter,
+  kind: ActivationKind,
+  saved: readonly string[],
+  dy: string,
+): string {
+  const s = saved[0]!;
+  const one = w.float(1);
+  const mul = (a: string, b: string): string => w.op("Mul", [a, b]);
+  switch (kind) {
+    case "relu":
+      return mul(dy, above(w, s, 0));
+    case "relu6":
+      return mul(mul(dy, above(w, s, 0)), below(w, s, 6));
+    case "sigmoid":
+      return mul(dy, mul(s, w.op("Sub", [one, s])));
+    case "tanh":
+      return mul(dy, w.op("Sub", [one, mul(s, s)]));
+    case "hardSigmoid":
+      return mul(mul(mul(dy, w.float(1 / 6)), above(w, s, 0)), below(w, s, 1));
+    case "hardSwish": {
+      // (2x + 3) / 6 inside (-3, 3), 0 below, 1 above: hardSigmoid(x) + x / 6 inside.
+      const inside = mul(above(w, s, -3), below(w, s, 3));
+      const slope = w.op("Add", [hardSigmoid(w, s), mul(mul(s, w.float(1 / 6)), inside)]);
+      return mul(dy, slope);
+    }
+    case "silu": {
+      // y' = s + y (1 - s) with s = sigmoid(x): dx = (dy - dy y) s + dy y
+      const gate = w.op("Sigmoid", [s]);
+      const product = mul(dy, saved[1]!);
+      return w.op("Add", [mul(w.op("Sub", [dy, product]), gate), product]);
+    }
+    case "gelu": {
+      // Phi(x) + x phi(x) with v = x / sqrt 2: (1 + erf v) / 2 + v exp(-v^2) / sqrt pi
+      const v = mul(s, w.float(Math.SQRT1_2));
+      const cdf = w.op("Add", [mul(w.op("Erf", [v]), w.float(0.5)), w.float(0.5)]);
+      const density = mul(mul(v, w.op("Exp", [w.op("Neg", [mul(v, v)])])), w.float(1 / Math.sqrt(Math.PI)));
+      return mul(dy, w.op("Add", [cdf, density]));
+    }
+    default:
+      return kind satisfies never;
+  }
+}

@@ -1,0 +1,44 @@
+import type { Shape } from "../../../tensor/shape.ts";
+import { type FilterForm, roundUp } from "../layout.ts";
+import type { ModelWriter } from "../model-writer.ts";
+
+/** In-graph conversion of a weight [O, I, kh, kw] to a filter form, for weights that are computed. */
+export function plainToFilter(
+  writer: ModelWriter,
+  name: string,
+  form: FilterForm,
+  shape: Shape,
+  block: number,
+): string {
+  const [o, i, kh, kw] = shape as [number, number, number, number];
+  if (form === "winograd") {
+    return writer.reshape(writer.transpose(writer.reshape(name, [o, i, kh * kw]), [2, 1, 0]), [kh * kw, i * o]);
+  }
+  const [op, ip] = [roundUp(o, block), form === "dense" ? roundUp(i, block) : i];
+  const padded = op === o && ip === i ? name : writer.op("Pad", [name, writer.ints([0, 0, 0, 0, op - o, ip - i, 0, 0])]);
+  const blocked =
+    form === "dense"
+      ? writer.transpose(writer.reshape(padded, [op / block, block, ip / block, block, kh, kw]), [0, 2, 4, 5, 3, 1])
+      : writer.transpose(writer.reshape(padded, [op / block, block, ip, kh, kw]), [0, 2, 3, 4, 1]);
+  return writer.reshape(blocked, [op, ip, kh, kw]);
+}
+
+/** The inverse of `plainToFilter`. */
+export function filterToPlain(
+  writer: ModelWriter,
+  name: string,
+  form: FilterForm,
+  shape: Shape,
+  block: number,
+): string {
+  const [o, i, kh, kw] = shape as [number, number, number, number];
+  if (form === "winograd") return writer.reshape(writer.transpose(writer.reshape(name, [kh * kw, i, o]), [2, 1, 0]), shape);
+  const [op, ip] = [roundUp(o, block), form === "dense" ? roundUp(i, block) : i];
+  const plain =
+    form === "dense"
+      ? writer.transpose(writer.reshape(name, [op / block, ip / block, kh, kw, block, block]), [0, 5, 1, 4, 2, 3])
+      : writer.transpose(writer.reshape(name, [op / block, ip, kh, kw, block]), [0, 4, 1, 2, 3]);
+  const whole = writer.reshape(plain, [op, ip, kh, kw]);
+  if (op === o && ip === i) return whole;
+  return writer.op("Slice", [whole, writer.ints([0, 0]), writer.ints([o, i]), writer.ints([0, 1])]);
+}

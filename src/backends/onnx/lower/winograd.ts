@@ -1,0 +1,170 @@
+import type { Value } from "../../../graph/value.ts";
+import type { Lowering } from "../lowering.ts";
+import { affine } from "./blocked-affine.ts";
+
+/**
+ * Winograd F(4x4, 3x3) convolution (Lavin and Gray, 2016) out of gathers and matrix products: tiles of 6x6 inputs are
+ * transformed by one product with the Kronecker square of B^T, multiplied by the transformed filters channel by channel
+ * (36 products), and transformed back by the Kronecker square of A^T. Weights lie tap by tap, [9, I * O].
+ */
+const inputTransform = [
+  [4, 0, -5, 0, 1, 0],
+  [0, -4, -4, 1, 1, 0],
+  [0, 4, -4, -1, 1, 0],
+  [0, -2, -1, 2, 1, 0],
+  [0, 2, -1, -2, 1, 0],
+  [0, 4, 0, -5, 0, 1],
+];
+const filterTransform = [
+  [1 / 4, 0, 0],
+  [-1 / 6, -1 / 6, -1 / 6],
+  [-1 / 6, 1 / 6, -1 / 6],
+  [1 / 24, 1 / 12, 1 / 6],
+  [1 / 24, -1 / 12, 1 / 6],
+  [0, 0, 1],
+];
+const outputTransform = [
+  [1, 1, 1, 1, 1, 0],
+  [0, 1, -1, 2, -2, 0],
+  [0, 1, 1, 4, 4, 0],
+  [0, 1, -1, 8, -8, 1],
+];
+
+const TILE = 4;
+
+/** Kronecker square of a matrix, row-major. */
+function square(matrix: readonly (readonly number[])[]): Float32Array {
+  const [rows, columns] = [matrix.length, matrix[0]!.length];
+  const result = new Float32Array(rows * rows * columns * columns);
+  let at = 0;
+  for (let a = 0; a < rows; a++) {
+    for (let b = 0; b < rows; b++) {
+      for (let c = 0; c < columns; c++) {
+        for (let d = 0; d < columns; d++) result[at++] = matrix[a]![c]! * matrix[b]![d]!;
+      }
+    }
+  }
+  return result;
+}
+
+const transposed = (matrix: readonly (readonly number[])[]): number[][] =>
+  matrix[0]!.map((_, column) => matrix.map((row) => row[column]!));
+const reversedColumns = (matrix: readonly (readonly number[])[]): number[][] => matrix.map((row) => [...row].reverse());
+
+interface Tiling {
+  readonly n: number;
+  readonly channels: number;
+  readonly height: number;
+  readonly width: number;
+  readonly rows: number;
+  readonly columns: number;
+}
+
+function tilingOf(image: Value): Tiling {
+  const [n, channels, height, width] = image.shape as [number, number, number, number];
+  return { n, channels, height, width, rows: Math.ceil(height / TILE), columns: Math.ceil(width / TILE) };
+}
+
+/** The image with one zero around it and as many more as whole tiles need. */
+function padded(image: Value, lowering: Lowering): string {
+  const { height, width, rows, columns } = tilingOf(image);
+  const name = lowering.blocked(image);
+  return lowering.memo(`winograd padding ${name}`, () => {
+    const pads = [1, 1, TILE * rows + 1 - height, TILE * columns + 1 - width] as const;
+    return affine(lowering, name, lowering.blockedShape(image.shape), { pads });
+  });
+}
+
+/** Positions of every tile as rows of one channel block: [extent^2, N * tiles, C / B] from the padded image. */
+function tilePlaces({ n, channels, rows, columns }: Tiling, block: number, extent: number, offset: number): Int32Array {
+  const [blocks, paddedHeight, paddedWidth] = [channels / block, TILE * rows + 2, TILE * columns + 2];
+  const places = new Int32Array(extent * extent * n * rows * columns * blocks);
+  let at = 0;
+  for (let dy = 0; dy < extent; dy++) {
+    for (let dx = 0; dx < extent; dx++) {
+      for (let image = 0; image < n; image++) {
+        for (let tile = 0; tile < rows * columns; tile++) {
+          const y = Math.floor(tile / columns) * TILE + dy + offset;
+          const x = (tile % columns) * TILE + dx + offset;
+          for (let b = 0; b < blocks; b++) places[at++] = ((image * blocks + b) * paddedHeight + y) * paddedWidth + x;
+        }
+      }
+    }
+  }
+  return places;
+}
+
+/** Tiles of an image times a transform of `rows` rows: [rows, N * tiles, C]. */
+function transformedTiles(image: Value, lowering: Lowering, matrix: Float32Array, extent: number, offset: number): string {
+  const { writer, block } = lowering;
+  const tiling = tilingOf(image);
+  const tiles = tiling.n * tiling.rows * tiling.columns;
+  const taps = extent * extent;
+  const rows = writer.reshape(padded(image, lowering), [-1, block]);
+  const gathered = writer.op("Gather", [rows, writer.indices(tilePlaces(tiling, block, extent, offset))]);
+  const flat = writer.reshape(gathered, [taps, tiles * tiling.channels]);
+  const product = writer.op("MatMul", [writer.floats([matrix.length / taps, taps], matrix), flat]);
+  return writer.reshape(product, [matrix.length / taps, tiles, tiling.channels]);
+}
+
+/** The 6x6 input tiles in the transformed domain, shared by the forward pass and the weight gradient. */
+function inputTiles(image: Value, lowering: Lowering): string {
+  return lowering.memo(`winograd input ${lowering.id(image)}`, () =>
+    transformedTiles(image, lowering, square(inputTransform), 6, 0),
+  );
+}
+
+/** Products [36, tiles, C] back to a blocked image. */
+function assemble(products: string, like: Value, lowering: Lowering): string {
+  const { writer, block } = lowering;
+  const { n, channels, height, width, rows, columns } = tilingOf(like);
+  const tiles = n * rows * columns;
+  const blocks = channels / block;
+  const back = writer.op("MatMul", [
+    writer.floats([TILE * TILE, 36], square(outputTransform)),
+    writer.reshape(products, [36, tiles * channels]),
+  ]);
+  const places = new Int32Array(n * blocks * height * width);
+  let at = 0;
+  for (let image = 0; image < n; image++) {
+    for (let b = 0; b < blocks; b++) {
+      for (let y = 0; y < height; y++) {
+        for (let x = 0; x < width; x++) {
+          const inTile = (y % TILE) * TILE + (x % TILE);
+          const tile = Math.floor(y / TILE) * columns + Math.floor(x / TILE);
+          places[at++] = ((inTile * n + image) * rows * columns + tile) * blocks + b;
+        }
+      }
+    }
+  }
+  const picked = writer.op("Gather", [writer.reshape(back, [-1, block]), writer.indices(places)]);
+  return writer.reshape(picked, [n, channels, height, width]);
+}
+
+function transformedFilters(w: Value, lowering: Lowering, matrix: Float32Array): string {
+  const { writer } = lowering;
+  const [o, i] = w.shape as [number, number];
+  const product = writer.op("MatMul", [writer.floats([36, 9], matrix), lowering.filter(w, "winograd")]);
+  return writer.reshape(product, [36, i, o]);
+}
+
+export function winogradConvolution(x: Value, w: Value, lowering: Lowering): string {
+  const filters = transformedFilters(w, lowering, square(filterTransform));
+  const products = lowering.writer.op("MatMul", [inputTiles(x, lowering), filters]);
+  return assemble(products, { ...x, shape: [x.shape[0]!, w.shape[0]!, x.shape[2]!, x.shape[3]!] }, lowering);
+}
+
+export function winogradInputGrad(dy: Value, w: Value, lowering: Lowering): string {
+  const filters = transformedFilters(w, lowering, square(reversedColumns(filterTransform)));
+  const products = lowering.writer.op("FusedMatMul", [inputTiles(dy, lowering), filters], { transB: 1 }, { domain: "com.microsoft" });
+  return assemble(products, { ...dy, shape: [dy.shape[0]!, w.shape[1]!, dy.shape[2]!, dy.shape[3]!] }, lowering);
+}
+
+export function winogradWeightGrad(x: Value, dy: Value, lowering: Lowering): string {
+  const { writer } = lowering;
+  const [i, o] = [x.shape[1]!, dy.shape[1]!];
+  const spread = transformedTiles(dy, lowering, square(transposed(outputTransform)), TILE, 1);
+  const products = writer.op("FusedMatMul", [inputTiles(x, lowering), spread], { transA: 1 }, { domain: "com.microsoft" });
+  const flat = writer.reshape(products, [36, i * o]);
+  return writer.op("MatMul", [writer.floats([9, 36], square(transposed(filterTransform))), flat]);
+}

@@ -1,0 +1,221 @@
+import { PipelineError } from "../../base/errors.ts";
+import { countUses, type Graph } from "../../graph/graph.ts";
+import { isOp, type Value } from "../../graph/value.ts";
+import { type Shape, sizeOf } from "../../tensor/shape.ts";
+import { floatData } from "../../tensor/tensor.ts";
+import { type FilterForm, filterForm, type Layout, physicalShape, roundUp } from "./layout.ts";
+import { blockedRules, isDeferred } from "./lower/blocked-rules.ts";
+import { filterToPlain, plainToFilter } from "./lower/filters.ts";
+import { plainRules } from "./lower/plain-rules.ts";
+import type { ModelWriter } from "./model-writer.ts";
+
+/** A value as it exists in the ONNX model. */
+export interface Physical {
+  readonly name: string;
+  readonly layout: Layout;
+}
+
+export type LowerRule<V extends Value = Value> = (value: V, lowering: Lowering) => Physical | undefined;
+
+export interface LoweringOptions {
+  readonly writer: ModelWriter;
+  /** Channels in a block of the blocked kernels; 0 where they are not to be used. */
+  readonly block: number;
+  /** Restricts the model to standard ONNX operators, as a file for other runtimes needs. */
+  readonly portable?: boolean;
+  /** The batch size that stands for a free first dimension. */
+  readonly freeBatch?: number;
+}
+
+/** Operations that are written only when a user asks for them, since most users absorb them. */
+const lazyOps: ReadonlySet<string> = new Set(["constant", "broadcast", "input"]);
+
+/**
+ * Translates one graph to ONNX. Each value is written once, in the layout that its rule prefers; `plain` and `blocked`
+ * convert where a user needs another layout.
+ */
+export class Lowering {
+  readonly graph: Graph;
+  readonly writer: ModelWriter;
+  readonly block: number;
+  readonly portable: boolean;
+  readonly freeBatch: number | undefined;
+  readonly #uses: Map<Value, number>;
+  readonly #users = new Map<Value, Value[]>();
+  readonly #forms = new Map<Value, FilterForm>();
+  readonly #results = new Map<Value, Physical>();
+  readonly #plain = new Map<Value, string>();
+  readonly #blocked = new Map<Value, string>();
+  readonly #filters = new Map<string, string>();
+  readonly #memo = new Map<string, string>();
+  readonly #ids = new Map<Value, number>();
+
+  constructor(graph: Graph, { writer, block, portable = false, freeBatch }: LoweringOptions) {
+    this.graph = graph;
+    this.writer = writer;
+    this.block = block;
+    this.portable = portable;
+    this.freeBatch = freeBatch;
+    this.#uses = countUses(graph);
+    graph.values.forEach((value, id) => {
+      this.#ids.set(value, id);
+      for (const operand of value.operands) {
+        const users = this.#users.get(operand);
+        if (users === undefined) this.#users.set(operand, [value]);
+        else users.push(value);
+      }
+    });
+    this.#chooseForms();
+  }
+
+  /** Writes every value that is needed. */
+  run(): void {
+    for (const value of this.graph.values) {
+      if (!lazyOps.has(value.op) && !isDeferred(value, this)) this.physical(value);
+    }
+  }
+
+  /** Layout of the memory behind an input or a variable. */
+  layoutOf(input: Value): Layout {
+    return this.#forms.get(input) ?? "plain";
+  }
+
+  /** Makes a graph input known under the name of a model input. */
+  define(value: Value, physical: Physical): void {
+    this.#results.set(value, physical);
+  }
+
+  /** The value in whichever layout it was written. */
+  physical(value: Value): Physical {
+    const known = this.#results.get(value);
+    if (known !== undefined) return known;
+    type Rule = LowerRule;
+    const blockedRule = this.block > 0 ? (blockedRules[value.op] as Rule | undefined) : undefined;
+    const physical = blockedRule?.(value, this) ?? (plainRules[value.op] as Rule)(value, this);
+    if (physical === undefined) {
+      throw new PipelineError("GRAPH_INVALID", `no lowering for ${value.op} of ${value.dtype}[${value.shape}]`);
+    }
+    this.#results.set(value, physical);
+    return physical;
+  }
+
+  /** Name of the value in row-major order. */
+  plain(value: Value): string {
+    const { name, layout } = this.physical(value);
+    if (layout === "plain") return name;
+    return remember(this.#plain, value, () =>
+      layout === "blocked"
+        ? this.writer.op("ReorderOutput", [name], { channels: value.shape[1]! }, { domain: "com.microsoft.nchwc" })
+        : filterToPlain(this.writer, name, layout, value.shape, this.block),
+    );
+  }
+
+  /** Name of an image value in blocked order, channels padded. */
+  blocked(value: Value): string {
+    const physical = this.physical(value);
+    if (physical.layout === "blocked") return physical.name;
+    return remember(this.#blocked, value, () => {
+      const channels = value.shape[1]!;
+      const padding = roundUp(channels, this.block) - channels;
+      const plain = this.plain(value);
+      const padded =
+        padding === 0 ? plain : this.writer.op("Pad", [plain, this.writer.ints([0, 0, 0, 0, 0, padding, 0, 0])]);
+      return this.writer.op("ReorderInput", [padded], {}, { domain: "com.microsoft.nchwc" });
+    });
+  }
+
+  isBlocked(value: Value): boolean {
+    return this.physical(value).layout === "blocked";
+  }
+
+  /** Name of a weight in a filter form. */
+  filter(value: Value, form: FilterForm): string {
+    const physical = this.physical(value);
+    if (physical.layout === form) return physical.name;
+    return remember(this.#filters, `${form} ${this.id(value)}`, () =>
+      plainToFilter(this.writer, this.plain(value), form, value.shape, this.block),
+    );
+  }
+
+  /** A channel parameter [C] or [N, C] with its channels padded by zeros to whole blocks. */
+  channels(value: Value): string {
+    const name = this.plain(value);
+    const channels = value.shape.at(-1)!;
+    const padding = roundUp(channels, this.block) - channels;
+    if (padding === 0) return name;
+    return this.memo(`channels ${name}`, () => {
+      const before = value.shape.map(() => 0);
+      const after = value.shape.map((_, i) => (i === value.shape.length - 1 ? padding : 0));
+      return this.writer.op("Pad", [name, this.writer.ints([...before, ...after])]);
+    });
+  }
+
+  /** Shape of the memory of a blocked image. */
+  blockedShape(shape: Shape): readonly [number, number, number, number] {
+    return physicalShape("blocked", shape, this.block) as unknown as readonly [number, number, number, number];
+  }
+
+  /** Writes an intermediate result once per key. */
+  memo(key: string, write: () => string): string {
+    return remember(this.#memo, key, write);
+  }
+
+  /** Small number that names a value in memo keys. */
+  id(value: Value): number {
+    return this.#ids.get(value) ?? -1;
+  }
+
+  uses(value: Value): number {
+    return this.#uses.get(value) ?? 0;
+  }
+
+  users(value: Value): readonly Value[] {
+    return this.#users.get(value) ?? [];
+  }
+
+  /** The only user of a value that nothing else needs. */
+  soleUser(value: Value): Value | undefined {
+    return this.uses(value) === 1 ? this.users(value)[0] : undefined;
+  }
+
+  /** Weights that are inputs or variables lie in memory as their convolution wants them. */
+  #chooseForms(): void {
+    if (this.block === 0) return;
+    for (const value of this.graph.values) {
+      const weight = value.operands[1];
+      if (weight === undefined || !isOp(weight, "input")) continue;
+      let form: FilterForm | undefined;
+      if (isOp(value, "conv2d")) form = filterForm(value.operands[0]!.shape, weight.shape, value.attrs, this.block);
+      else if (isOp(value, "conv2dInputGrad")) {
+        form = filterForm(value.attrs.inputShape, weight.shape, value.attrs, this.block);
+      }
+      if (form !== undefined) this.#forms.set(weight, form);
+    }
+    for (const { current, layoutLike } of Object.values(this.graph.variables)) {
+      const parameter = layoutLike === undefined ? undefined : this.graph.variables[layoutLike]?.current;
+      const form = parameter === undefined ? undefined : this.#forms.get(parameter);
+      if (form !== undefined) this.#forms.set(current, form);
+    }
+  }
+}
+
+function remember<K>(map: Map<K, string>, key: K, write: () => string): string {
+  const known = map.get(key);
+  if (known !== undefined) return known;
+  const name = write();
+  map.set(key, name);
+  return name;
+}
+
+/** The one number of a value that is the same everywhere: a constant scalar or its broadcast. */
+export function constantNumber(value: Value): number | undefined {
+  const source = isOp(value, "broadcast") ? value.operands[0]! : value;
+  if (!isOp(source, "constant") || source.dtype !== "float32" || sizeOf(source.shape) !== 1) return undefined;
+  return floatData(source.attrs.tensor)[0];
+}
+
+/** The scalar that a value repeats, when it is a broadcast of one. */
+export function broadcastScalar(value: Value): Value | undefined {
+  if (value.shape.length === 0) return value;
+  return isOp(value, "broadcast") && sizeOf(value.operands[0]!.shape) === 1 ? value.operands[0]! : undefined;
+}
