@@ -32,7 +32,11 @@ const options: WorkerPredictorOptions = {
 };
 
 const images = (command: number, delayMs = 0, count = 1) =>
-  tensor("uint8", [count, 3, 2, 2], Uint8Array.from({ length: count * 12 }, (_, i) => [command, delayMs][i] ?? 0));
+  tensor(
+    "uint8",
+    [count, 3, 2, 2],
+    Uint8Array.from({ length: count * 12 }, (_, i) => [command, delayMs][i] ?? 0),
+  );
 
 async function start(overrides: Partial<WorkerPredictorOptions> = {}) {
   const predictor = await createWorkerPredictor({ ...options, ...overrides });

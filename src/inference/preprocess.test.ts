@@ -28,7 +28,11 @@ describe("normalise", () => {
   });
 
   it("gives an image the same bits alone and in a batch", () => {
-    const one = tensor("uint8", [3, 2, 3], Uint8Array.from({ length: 18 }, (_, i) => i * 14));
+    const one = tensor(
+      "uint8",
+      [3, 2, 3],
+      Uint8Array.from({ length: 18 }, (_, i) => i * 14),
+    );
     const other = tensor("uint8", [3, 2, 3], new Uint8Array(18).fill(200));
     const alone = normalise(stackImages([one]), preprocessing).data;
     expect(normalise(stackImages([other, one]), preprocessing).data.slice(18)).toEqual(alone);

@@ -219,7 +219,10 @@ async function showModel() {
       fact("Architecture", model.architecture),
       fact("Accuracy", accuracyText(model)),
       fact("Parameters", model.parameter_count.toLocaleString("en")),
-      fact("Trained on", model.synthetic_data && !model.dataset.includes("synthetic") ? `${model.dataset} (synthetic)` : model.dataset),
+      fact(
+        "Trained on",
+        model.synthetic_data && !model.dataset.includes("synthetic") ? `${model.dataset} (synthetic)` : model.dataset,
+      ),
       fact(
         "Trained",
         new Date(model.created_at).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" }),

@@ -1,0 +1,95 @@
+import { describe, expect, it } from "vitest";
+import { metricTable } from "./metric-table.ts";
+import { createServiceMetrics } from "./metrics.ts";
+import { RollingWindow } from "./rolling-window.ts";
+import type { SystemMonitor, SystemSample } from "./system.ts";
+
+const sample: SystemSample = {
+  cpuPercent: 12.5,
+  cpuCount: 2,
+  loadAverage1m: 0.5,
+  memoryPercent: 40,
+  memoryTotalBytes: 100,
+  memoryAvailableBytes: 60,
+  diskPercent: null,
+  diskTotalBytes: null,
+  diskFreeBytes: null,
+  processMemoryBytes: 1,
+  source: "proc",
+};
+const system: SystemMonitor = { sample: async () => sample };
+
+describe("createServiceMetrics", () => {
+  it("exposes exactly the metrics of the table, with their types and help", async () => {
+    const text = await createServiceMetrics({ system }).render();
+    const types = Object.fromEntries(
+      [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name, type]) => [name, type]),
+    );
+    expect(types).toEqual(Object.fromEntries(Object.entries(metricTable).map(([name, { type }]) => [name, type])));
+    for (const [name, { help }] of Object.entries(metricTable)) expect(text).toContain(`# HELP ${name} ${help}\n`);
+  });
+
+  it("counts requests and gives rate and error share of the last 60 seconds", async () => {
+    let now = 0;
+    const metrics = createServiceMetrics({ system, now: () => now });
+    const observe = (status: number) =>
+      metrics.observeRequest({ method: "GET", endpoint: "/health", status, seconds: 0.004 });
+    now = 30_000;
+    for (const status of [200, 200, 404, 500]) observe(status);
+    now = 60_000;
+    let text = await metrics.render();
+    expect(text).toContain('api_requests_total{method="GET",endpoint="/health",status="200"} 2\n');
+    expect(text).toContain('api_request_duration_seconds_bucket{le="0.005",method="GET",endpoint="/health"} 4\n');
+    expect(text).toMatch(/^api_error_rate 50$/m);
+    expect(Number(/^api_requests_per_second (.*)$/m.exec(text)![1])).toBeCloseTo(4 / 60, 10);
+    now = 91_000;
+    text = await metrics.render();
+    expect(text).toMatch(/^api_error_rate 0$/m);
+    expect(text).toMatch(/^api_requests_per_second 0$/m);
+  });
+
+  it("has NaN, not zero, where there is no figure", async () => {
+    const metrics = createServiceMetrics({ system });
+    const text = await metrics.render();
+    for (const name of ["model_confidence_score", "model_avg_confidence_score", "system_disk_usage_percent"]) {
+      expect(text).toMatch(new RegExp(`^${name} Nan$`, "mi"));
+    }
+    expect(text).toMatch(/^system_cpu_usage_percent 12.5$/m);
+  });
+
+  it("averages confidence over recent predictions", async () => {
+    const metrics = createServiceMetrics({ system });
+    for (const confidence of [0.5, 1]) metrics.observePrediction({ label: "cat", confidence, inferenceSeconds: 0.01 });
+    const text = await metrics.render();
+    expect(text).toMatch(/^model_predictions_total\{predicted_class="cat"\} 2$/m);
+    expect(text).toMatch(/^model_confidence_score 1$/m);
+    expect(text).toMatch(/^model_avg_confidence_score 0.75$/m);
+  });
+
+  it("does not let clients create series by made-up methods", async () => {
+    const metrics = createServiceMetrics({ system });
+    for (const method of ["PROPFIND", "BREW"])
+      metrics.observeRequest({ method, endpoint: "x", status: 404, seconds: 0 });
+    expect(await metrics.render()).toContain('api_requests_total{method="OTHER",endpoint="x",status="404"} 2');
+  });
+
+  it("keeps two services apart", async () => {
+    const [one, two] = [createServiceMetrics({ system }), createServiceMetrics({ system })];
+    one.observePrediction({ label: "cat", confidence: 1, inferenceSeconds: 1 });
+    expect(await two.render()).not.toContain('predicted_class="cat"');
+  });
+});
+
+describe("RollingWindow", () => {
+  it("forgets each second when it leaves the window", () => {
+    let now = 0;
+    const window = new RollingWindow(["n"], { seconds: 3, now: () => now });
+    for (now = 0; now < 10_000; now += 500) {
+      window.add({ n: 1 });
+      expect(window.sums().n).toBe(Math.min(Math.floor(now / 500) + 1, 4 + ((now / 500) % 2) + 1));
+    }
+    now = 20_000;
+    expect(window.sums().n).toBe(0);
+    expect(window.coveredSeconds).toBe(3);
+  });
+});
