@@ -4,6 +4,8 @@ export const errorCodes = {
   BUNDLE_DAMAGED: "a model bundle is incomplete, altered or does not follow its schema",
   BUNDLE_EXISTS: "a model bundle of that name is already there; bundles are never overwritten",
   BUNDLE_NOT_FOUND: "there is no model bundle at the given place",
+  CHECKPOINT_DAMAGED: "a checkpoint file is incomplete or altered",
+  CHECKPOINT_NOT_FOUND: "there is no checkpoint at the given place",
   CONFIG_INVALID: "the configuration has unknown keys or values that break its rules",
   CONFIG_UNREADABLE: "a configuration file is missing, too large or no valid YAML",
   CONFIG_UNSUPPORTED: "the configuration switches on a feature that this version does not have",

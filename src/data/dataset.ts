@@ -1,7 +1,12 @@
 /** Uint8 images in NCHW order with their class indices, whole in memory. */
 export interface ImageSplit {
   readonly count: number;
-  /** count * 3 * height * width bytes: per image 3 planes (R, G, B) of rows. */
+  readonly height: number;
+  readonly width: number;
+  /**
+   * count * 3 * height * width bytes: per image 3 planes (R, G, B) of rows. In shared memory where the pipeline made
+   * it, so that worker threads read it without a copy.
+   */
   readonly images: Uint8Array;
   readonly labels: Int32Array;
 }

@@ -1,0 +1,130 @@
+import sharp from "sharp";
+import { isPipelineError, PipelineError } from "../../base/errors.ts";
+import { type Tensor, tensor } from "../../tensor/tensor.ts";
+
+export interface ImageLimits {
+  /** Bytes of the encoded file; default 10 MiB. */
+  readonly maxBytes?: number;
+  /** Width times height, as the file's header states them; default 40 million. */
+  readonly maxPixels?: number;
+  /** Seconds that the decoder may work on one file; default 10. */
+  readonly timeoutSeconds?: number;
+}
+
+/** Formats that are accepted, by their content; the file's name and declared type don't matter. */
+const loaders = {
+  jpeg: "VipsForeignLoadJpegBuffer",
+  png: "VipsForeignLoadPngBuffer",
+  webp: "VipsForeignLoadWebpBuffer",
+  gif: "VipsForeignLoadNsgifBuffer",
+} as const;
+
+export const imageFormats = Object.keys(loaders) as readonly (keyof typeof loaders)[];
+
+export const defaultImageLimits = {
+  maxBytes: 10 * 1024 * 1024,
+  maxPixels: 40_000_000,
+  timeoutSeconds: 10,
+} as const satisfies Required<ImageLimits>;
+
+let hardened = false;
+
+/** libvips settings are per process: no cache, one thread an image, and no loader but those above (no SVG, PDF, …). */
+function harden(): void {
+  if (hardened) return;
+  sharp.cache(false);
+  sharp.concurrency(1);
+  sharp.block({ operation: ["VipsForeignLoad"] });
+  sharp.unblock({ operation: Object.values(loaders) });
+  hardened = true;
+}
+
+/**
+ * Decodes an encoded image (JPEG, PNG, WebP, first frame of a GIF) to uint8 [3, height, width], R G B planes in sRGB.
+ * EXIF orientation is applied; gray, palette, CMYK, 16-bit and colour-managed files are converted; transparent parts
+ * become white. The whole image is resized to the wanted size (stretched when the aspect ratio differs) with an
+ * antialiased bilinear kernel; pixels of an image that has that size already stay untouched bit for bit.
+ * @throws IMAGE_EMPTY, IMAGE_TOO_LARGE, IMAGE_UNSUPPORTED or IMAGE_CORRUPT (also for truncated files).
+ */
+export async function decodeImage(
+  bytes: Uint8Array,
+  { height, width }: { readonly height: number; readonly width: number },
+  limits: ImageLimits = {},
+): Promise<Tensor<"uint8">> {
+  const { maxBytes, maxPixels, timeoutSeconds } = { ...defaultImageLimits, ...limits };
+  if (bytes.length === 0) {
+    throw new PipelineError("IMAGE_EMPTY", "the image file is empty", { remedy: "send the bytes of an image" });
+  }
+  if (bytes.length > maxBytes) {
+    throw new PipelineError("IMAGE_TOO_LARGE", `the image file has ${bytes.length} bytes, the limit is ${maxBytes}`, {
+      remedy: "send a smaller or more compressed image",
+    });
+  }
+  harden();
+  const options = { failOn: "warning", limitInputPixels: false, sequentialRead: true, pages: 1 } as const;
+  try {
+    const header = await sharp(bytes, options).metadata();
+    requirePixels(header.width, header.height, maxPixels);
+    const { data, info } = await sharp(bytes, { ...options, limitInputPixels: maxPixels })
+      .timeout({ seconds: timeoutSeconds })
+      .autoOrient()
+      .resize(width, height, { fit: "fill", kernel: "linear" })
+      .flatten({ background: "#ffffff" })
+      .toColourspace("srgb")
+      .raw({ depth: "uchar" })
+      .toBuffer({ resolveWithObject: true });
+    return planes(data, info.channels, height, width);
+  } catch (error) {
+    throw isPipelineError(error) ? error : asImageError(error, timeoutSeconds);
+  }
+}
+
+function requirePixels(width: number, height: number, maxPixels: number): void {
+  if (width * height <= maxPixels) return;
+  throw new PipelineError(
+    "IMAGE_TOO_LARGE",
+    `the image has ${width} x ${height} = ${width * height} pixels, the limit is ${maxPixels}`,
+    { remedy: "send a smaller image" },
+  );
+}
+
+/** Interleaved pixels to planes; one channel (gray) is repeated. */
+function planes(data: Uint8Array, channels: number, height: number, width: number): Tensor<"uint8"> {
+  const plane = height * width;
+  const out = new Uint8Array(3 * plane);
+  for (let channel = 0; channel < 3; channel++) {
+    const first = channels >= 3 ? channel : 0;
+    for (let i = 0, from = first; i < plane; i++, from += channels) out[channel * plane + i] = data[from]!;
+  }
+  return tensor("uint8", [3, height, width], out);
+}
+
+function asImageError(cause: unknown, timeoutSeconds: number): PipelineError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  if (/unsupported image format/i.test(reason)) {
+    return new PipelineError("IMAGE_UNSUPPORTED", "the file is no image of a supported format", {
+      remedy: `send one of ${imageFormats.join(", ")}`,
+      cause,
+    });
+  }
+  if (/timeout/i.test(reason)) {
+    return new PipelineError("IMAGE_TOO_LARGE", `decoding the image took longer than ${timeoutSeconds} s`, {
+      remedy: "send a smaller image",
+      cause,
+    });
+  }
+  if (/pixel limit|dimensions? .*(limit|exceed)/i.test(reason)) {
+    return new PipelineError("IMAGE_TOO_LARGE", `the image is too large: ${firstLine(reason)}`, {
+      remedy: "send a smaller image",
+      cause,
+    });
+  }
+  return new PipelineError("IMAGE_CORRUPT", `the image is truncated or damaged: ${firstLine(reason)}`, {
+    remedy: "save the image again and retry",
+    cause,
+  });
+}
+
+function firstLine(text: string): string {
+  return text.split("\n", 1)[0]!.slice(0, 200);
+}
