@@ -16,7 +16,7 @@ export function readYamlLayer(file: string): ConfigLayer {
 }
 
 /** As readYamlLayer, for text that is already there; `file` is the name used in messages. */
-export function parseYamlLayer(text: string, file: string): ConfigLayer {
+function parseYamlLayer(text: string, file: string): ConfigLayer {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, version: "1.2" });
   const faults = [...document.errors, ...document.warnings];

@@ -29,16 +29,7 @@ export interface Batch {
 
 export type LifecycleView = LifecycleStage | "all";
 
-export const runAttributes = [
-  "run_id",
-  "run_name",
-  "status",
-  "user_id",
-  "start_time",
-  "end_time",
-  "artifact_uri",
-] as const;
-export type RunAttribute = (typeof runAttributes)[number];
+export type RunAttribute = "run_id" | "run_name" | "status" | "user_id" | "start_time" | "end_time" | "artifact_uri";
 
 /** What a condition or an order looks at. */
 export type RunField =

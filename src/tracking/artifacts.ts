@@ -1,0 +1,193 @@
+import { randomUUID } from "node:crypto";
+import { constants } from "node:fs";
+import { copyFile, lstat, mkdir, open, readdir, readFile, realpath, rename, rm } from "node:fs/promises";
+import { dirname, join, resolve, sep } from "node:path";
+import { PipelineError } from "../base/errors.ts";
+import type { FileInfo } from "./types.ts";
+import { invalid } from "./validation.ts";
+
+export const defaultArtifactRoot = "runs/artifacts";
+
+const scheme = "mlflow-artifacts:/";
+const incoming = ".incoming";
+const maxPathLength = 1000;
+
+/**
+ * Files of runs below one folder. An artifact URI is "mlflow-artifacts:/EXPERIMENT/RUN/artifacts", paths below it are
+ * relative with "/". A file appears whole or not at all. Methods reject with TRACKING_INVALID for a path that could
+ * lead elsewhere, TRACKING_NOT_FOUND for a missing file, TRACKING_STORE_FAILED when the disk fails.
+ */
+export interface ArtifactStore {
+  readonly root: string;
+  write(artifactUri: string, path: string, data: Uint8Array | string): Promise<void>;
+  /** Copies a file, or a folder with all that is in it (symbolic links are refused). */
+  copyIn(artifactUri: string, path: string, source: string): Promise<void>;
+  read(artifactUri: string, path: string): Promise<Uint8Array>;
+  /** Where a file lies, for streaming it. */
+  locate(artifactUri: string, path: string): Promise<string>;
+  /** Direct children of a folder sorted by name; none when it does not exist. */
+  list(artifactUri: string, path?: string): Promise<readonly FileInfo[]>;
+}
+
+export function openArtifactStore({ root = defaultArtifactRoot }: { readonly root?: string } = {}): ArtifactStore {
+  const base = resolve(root);
+  const target = (artifactUri: string, path: string): string => join(base, ...segmentsOf(artifactUri, path));
+
+  const place = async (file: string, fill: (temporary: string) => Promise<void>): Promise<void> => {
+    const temporary = join(base, incoming, randomUUID());
+    try {
+      await mkdir(dirname(temporary), { recursive: true });
+      await checkInside(base, dirname(file));
+      await mkdir(dirname(file), { recursive: true });
+      await fill(temporary);
+      await sync(temporary);
+      await rename(temporary, file);
+      await sync(dirname(file));
+    } catch (error) {
+      await rm(temporary, { force: true });
+      throw failed(file, error);
+    }
+  };
+
+  const copy = async (file: string, source: string): Promise<void> => {
+    const stat = await lstat(source).catch((error: unknown) => {
+      throw failed(source, error);
+    });
+    if (stat.isDirectory()) {
+      for (const name of (await readdir(source)).sort()) await copy(join(file, name), join(source, name));
+      return;
+    }
+    if (!stat.isFile()) throw invalid(`${source} is neither a file nor a folder`, "give a regular file or a folder");
+    await place(file, (temporary) => copyFile(source, temporary, constants.COPYFILE_EXCL));
+  };
+
+  const locate = async (artifactUri: string, path: string): Promise<string> => {
+    const file = target(artifactUri, path);
+    await checkInside(base, dirname(file));
+    try {
+      if ((await lstat(file)).isFile()) return file;
+    } catch (error) {
+      throw failed(path, error);
+    }
+    throw new PipelineError("TRACKING_NOT_FOUND", `the artifact ${path} is no file`, { details: { path } });
+  };
+
+  return {
+    root: base,
+    write: (artifactUri, path, data) =>
+      within(async () => {
+        const file = target(artifactUri, nonEmpty(path));
+        await place(file, async (temporary) => {
+          const handle = await open(temporary, "wx");
+          try {
+            await handle.writeFile(data);
+          } finally {
+            await handle.close();
+          }
+        });
+      }),
+    copyIn: (artifactUri, path, source) => within(() => copy(target(artifactUri, path), resolve(source))),
+    locate: (artifactUri, path) => within(() => locate(artifactUri, nonEmpty(path))),
+    read: (artifactUri, path) => within(async () => readFile(await locate(artifactUri, nonEmpty(path)))),
+    list: (artifactUri, path = "") => within(() => listFolder(base, { folder: target(artifactUri, path), path })),
+  };
+}
+
+async function listFolder(
+  base: string,
+  { folder, path }: { readonly folder: string; readonly path: string },
+): Promise<readonly FileInfo[]> {
+  await checkInside(base, folder);
+  const entries = await readdir(folder, { withFileTypes: true }).catch((error: unknown) => {
+    if (isMissing(error)) return [];
+    throw failed(path, error);
+  });
+  const infos: FileInfo[] = [];
+  for (const entry of entries) {
+    const here = path === "" ? entry.name : `${path}/${entry.name}`;
+    if (entry.isDirectory()) infos.push({ path: here, isDir: true, fileSize: undefined });
+    else if (entry.isFile())
+      infos.push({ path: here, isDir: false, fileSize: (await lstat(join(folder, entry.name))).size });
+  }
+  return infos.sort((a, b) => (a.path < b.path ? -1 : 1));
+}
+
+/** Errors of arguments are rejections too. */
+async function within<T>(work: () => Promise<T>): Promise<T> {
+  return await work();
+}
+
+function nonEmpty(path: string): string {
+  if (path === "") throw invalid("an empty artifact path", "name the file");
+  return path;
+}
+
+function segmentsOf(artifactUri: string, path: string): string[] {
+  if (!artifactUri.startsWith(scheme))
+    throw invalid(`the artifact URI ${JSON.stringify(artifactUri)}`, `use one that starts with ${scheme}`);
+  const relative = artifactUri.slice(scheme.length).replace(/^\/+/, "");
+  return [...safeSegments(relative), ...(path === "" ? [] : safeSegments(path))];
+}
+
+/** Parts of a relative path, none of which can leave the folder, on any system and however it is decoded again. */
+function safeSegments(path: string): string[] {
+  const refuse = (why: string): PipelineError =>
+    invalid(
+      `the artifact path ${JSON.stringify(path.slice(0, 200))} ${why}`,
+      "use a relative path such as plots/loss.png",
+    );
+  if (path.length > maxPathLength) throw refuse(`has more than ${maxPathLength} characters`);
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+  if (/[\u0000-\u001f\u007f\\]/.test(path)) throw refuse("has control characters or backslashes");
+  if (/%(2e|2f|5c|00)/i.test(path)) throw refuse("has encoded dots, slashes or zeros");
+  const segments = path.split("/");
+  for (const segment of segments) {
+    if (segment === "" || segment === "." || segment === "..") throw refuse("is absolute or has empty, . or .. parts");
+    if (/^[a-z]:/i.test(segment)) throw refuse("names a drive");
+    if (segment === incoming) throw refuse(`uses the reserved name ${incoming}`);
+    if (Buffer.byteLength(segment) > 255) throw refuse("has a part of more than 255 bytes");
+  }
+  return segments;
+}
+
+/** Refuses a folder that a symbolic link leads out of the root; its missing parts cannot be links. */
+async function checkInside(base: string, folder: string): Promise<void> {
+  const realBase = await realpath(base).catch(() => base);
+  for (let existing = folder; existing.startsWith(base) && existing !== base; existing = dirname(existing)) {
+    let real: string;
+    try {
+      real = await realpath(existing);
+    } catch (error) {
+      if (isMissing(error)) continue;
+      throw failed(existing, error);
+    }
+    if (real.startsWith(realBase + sep)) return;
+    throw invalid(`${folder} leads out of the artifact folder`, "remove the symbolic link", { folder });
+  }
+}
+
+/** Waits until a file or folder is on disk. */
+async function sync(path: string): Promise<void> {
+  const handle = await open(path, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR");
+}
+
+function failed(path: string, error: unknown): PipelineError {
+  if (error instanceof PipelineError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  return isMissing(error)
+    ? new PipelineError("TRACKING_NOT_FOUND", `there is no ${path}`, { cause: error, details: { path } })
+    : new PipelineError("TRACKING_STORE_FAILED", `${path}: ${message}`, {
+        cause: error,
+        remedy: "check free space and rights",
+        details: { path },
+      });
+}
