@@ -13,7 +13,7 @@ import { createWorkerPredictor } from "../../src/inference/predictor.ts";
 import { normalise, stackImages } from "../../src/inference/preprocess.ts";
 import { softmax } from "../../src/inference/softmax.ts";
 import { createLogger } from "../../src/observability/logger.ts";
-import { predictionSchema } from "../../src/serving/schemas.ts";
+import { healthSchema, predictionSchema } from "../../src/serving/schemas.ts";
 import { type ServerOptions, startServer } from "../../src/serving/server.ts";
 import { floatData } from "../../src/tensor/tensor.ts";
 import { writeTinyBundle } from "./tiny-bundle.ts";
@@ -92,15 +92,17 @@ describe("startServer", () => {
     expect((await post(server.url, images[0]!)).status).toBe(200);
   });
 
-  it("finishes running requests when closed, then refuses connections", async () => {
-    const server = await start({ maxDelayMs: 100, maxBatchSize: 32 });
+  it("finishes the requests that it has when closed, then refuses connections", async () => {
+    // Long enough for all requests to be in the queue before the first batch starts.
+    const server = await start({ maxDelayMs: 3000, maxBatchSize: 32 });
     const running = images.slice(0, 8).map((image) => post(server.url, image));
-    // Until the server has them all, closing would refuse some.
-    await new Promise((resolve) => setTimeout(resolve, 80));
+    const queueLength = async () => {
+      return healthSchema.parse(await (await fetch(`${server.url}/health`)).json()).queue_length;
+    };
+    while ((await queueLength()) < 8) await new Promise((resolve) => setTimeout(resolve, 10));
     const closing = server.close();
     const responses = await Promise.all(running);
-    expect(responses.every(({ status }) => status === 200 || status === 503)).toBe(true);
-    expect(responses.some(({ status }) => status === 200)).toBe(true);
+    expect(responses.map(({ status }) => status)).toEqual(new Array(8).fill(200));
     await closing;
     await server.close();
     await expect(fetch(`${server.url}/health`)).rejects.toThrow();
