@@ -1,0 +1,120 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { PipelineError } from "../base/errors.ts";
+import type { InferenceModel } from "../graph/executor.ts";
+import { type Tensor, tensor } from "../tensor/tensor.ts";
+
+/**
+ * Test-time augmentation. "mirror": mean of the logits of the image and its mirror image. "mirror_shift": half of that
+ * plus half of the same for the image moved by one pixel up-left and down-right, reflected at the border (airbench).
+ */
+export type TestTimeAugmentation = "none" | "mirror" | "mirror_shift";
+
+export interface EvaluationImages {
+  readonly count: number;
+  /** count * 3 * height * width bytes. */
+  readonly images: Uint8Array;
+  readonly height: number;
+  readonly width: number;
+}
+
+export interface EvaluateOptions {
+  readonly model: InferenceModel;
+  readonly split: EvaluationImages;
+  /** Bytes [N, 3, H, W] to the model's input. */
+  readonly normalise: (images: Tensor<"uint8">) => Tensor<"float32">;
+  /** Every run has exactly this many images (the last is filled up), so that logits do not depend on the split. */
+  readonly batchSize: number;
+  readonly tta?: TestTimeAugmentation;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Logits float32 [count, classes] over a split. @throws INVALID_ARGUMENT, and the signal's reason when it aborts */
+export async function logitsOf(options: EvaluateOptions): Promise<Tensor<"float32">> {
+  const { model, split, normalise, batchSize, tta = "none", signal } = options;
+  const { count, height, width } = split;
+  const size = 3 * height * width;
+  if (count < 1 || split.images.length !== count * size) {
+    throw new PipelineError(
+      "INVALID_ARGUMENT",
+      `${split.images.length} bytes are not ${count} images of ${size} bytes`,
+    );
+  }
+  if (!Number.isInteger(batchSize) || batchSize < 1) {
+    throw new PipelineError("INVALID_ARGUMENT", `the evaluation batch size is ${batchSize}`, {
+      remedy: "set it to at least 1",
+    });
+  }
+  let logits: Float32Array | undefined;
+  let classes = 0;
+  for (let start = 0; start < count; start += batchSize) {
+    // A run blocks the thread: let signals and timers in between.
+    await nextTurn();
+    signal?.throwIfAborted();
+    const rows = Math.min(batchSize, count - start);
+    const bytes = new Uint8Array(batchSize * size);
+    bytes.set(split.images.subarray(start * size, (start + rows) * size));
+    for (const { weight, view } of viewsOf(tta, height, width)) {
+      const images = tensor("uint8", [batchSize, 3, height, width], view(bytes));
+      const { logits: result } = await model.run({ images: normalise(images) });
+      if (result?.dtype !== "float32" || result.shape.length !== 2 || result.shape[0] !== batchSize) {
+        throw new PipelineError("INVALID_ARGUMENT", `the model's logits are ${result?.dtype}[${result?.shape}]`);
+      }
+      classes = result.shape[1]!;
+      logits ??= new Float32Array(count * classes);
+      const out = logits.subarray(start * classes, (start + rows) * classes);
+      for (let i = 0; i < out.length; i++) out[i]! += weight * result.data[i]!;
+    }
+  }
+  return tensor("float32", [count, classes], logits ?? new Float32Array(0));
+}
+
+interface View {
+  readonly weight: number;
+  readonly view: (images: Uint8Array) => Uint8Array;
+}
+
+function viewsOf(tta: TestTimeAugmentation, height: number, width: number): View[] {
+  const moved = (dy: number, dx: number, side: "as is" | "mirrored") => (images: Uint8Array) =>
+    move(images, { height, width, dy, dx, side });
+  const both = (dy: number, dx: number, weight: number): View[] => [
+    { weight, view: moved(dy, dx, "as is") },
+    { weight, view: moved(dy, dx, "mirrored") },
+  ];
+  switch (tta) {
+    case "none":
+      return [{ weight: 1, view: (images) => images }];
+    case "mirror":
+      return both(0, 0, 1 / 2);
+    case "mirror_shift":
+      return [...both(0, 0, 1 / 4), ...both(-1, -1, 1 / 8), ...both(1, 1, 1 / 8)];
+    default:
+      return tta satisfies never;
+  }
+}
+
+interface Move {
+  readonly height: number;
+  readonly width: number;
+  readonly dy: number;
+  readonly dx: number;
+  readonly side: "as is" | "mirrored";
+}
+
+/** out[y][x] = in[y + dy][x + dx], reflected at the border (the edge is not repeated), then mirrored left to right. */
+function move(images: Uint8Array, { height, width, dy, dx, side }: Move): Uint8Array {
+  const reflect = (at: number, size: number): number =>
+    size === 1 ? 0 : at < 0 ? -at : at >= size ? 2 * (size - 1) - at : at;
+  const columns = Int32Array.from({ length: width }, (_, x) =>
+    reflect((side === "mirrored" ? width - 1 - x : x) + dx, width),
+  );
+  const rows = Int32Array.from({ length: height }, (_, y) => reflect(y + dy, height));
+  const out = new Uint8Array(images.length);
+  for (let plane = 0; plane < images.length; plane += height * width) {
+    for (let y = 0; y < height; y++) {
+      const from = plane + rows[y]! * width;
+      const to = plane + y * width;
+      for (let x = 0; x < width; x++) out[to + x] = images[from + columns[x]!]!;
+    }
+  }
+  return out;
+}

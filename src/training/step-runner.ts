@@ -1,0 +1,135 @@
+import { PipelineError } from "../base/errors.ts";
+import type { Rng } from "../base/rng.ts";
+import type { Executable, Executor } from "../graph/executor.ts";
+import { countFlops } from "../graph/flops.ts";
+import type { Graph } from "../graph/graph.ts";
+import type { LookaheadOptions } from "../optim/lookahead.ts";
+import { sameShape } from "../tensor/shape.ts";
+import { floatData, item, type Named, type Tensor } from "../tensor/tensor.ts";
+import type { TrainBatch } from "./batches.ts";
+import type { Checkpoint } from "./checkpoint.ts";
+import { buildTrainStep, initialState, type StepOptions, type WeightAverage } from "./compile-step.ts";
+import { stepFeeds } from "./step-feeds.ts";
+
+export interface StepResult {
+  readonly loss: number;
+  /** Number of images. */
+  readonly correct: number;
+  readonly gradientNorm: number;
+}
+
+/** The compiled training step with its state. */
+export interface StepRunner extends AsyncDisposable {
+  /** Forward and backward, from the convolutions and matrix products of the graph. */
+  readonly flopsPerImage: number;
+  /** Compiles anew where parameters stop being trained with this epoch, counted from 0. */
+  enterEpoch(epoch: number): Promise<void>;
+  run(batch: TrainBatch, globalStep: number): Promise<StepResult>;
+  readState(): Named<Tensor>;
+  /** Parameters and buffers to evaluate: averaged ones where there are averages. */
+  evaluationWeights(): Named<Tensor>;
+}
+
+export interface RunnerOptions {
+  /** The training step; its averages follow from `emaDecay` and `lookahead`, its frozen parameters from the model. */
+  readonly step: Omit<StepOptions, "averages" | "frozen">;
+  readonly executor: Executor;
+  /** For dropout. */
+  readonly rng: Rng;
+  readonly initialWeights: Named<Tensor>;
+  readonly emaDecay?: number | undefined;
+  readonly lookahead?: Omit<LookaheadOptions, "totalSteps" | "stepsPerEpoch"> | undefined;
+  /** Goes on from here: ends in the same bits as a run that was never interrupted. */
+  readonly resume?: Checkpoint | undefined;
+}
+
+interface Extent {
+  readonly stepsPerEpoch: number;
+  readonly totalSteps: number;
+}
+
+export async function startStepRunner(options: RunnerOptions, extent: Extent): Promise<StepRunner> {
+  const { executor, rng, emaDecay, resume } = options;
+  const { model, optimizer, batchSize } = options.step;
+  const averages: WeightAverage[] = [
+    ...(options.lookahead === undefined ? [] : (["lookahead"] as const)),
+    ...(emaDecay === undefined ? [] : (["ema"] as const)),
+  ];
+  const lookahead = options.lookahead === undefined ? undefined : { ...options.lookahead, ...extent };
+  const step: StepOptions = { ...options.step, averages };
+  const frozenIn = (epoch: number): readonly string[] =>
+    model.freezeAfter !== undefined && epoch >= model.freezeAfter.epochs ? model.freezeAfter.parameters : [];
+
+  let frozen = frozenIn(resume?.progress.epoch ?? 0);
+  let graph = buildTrainStep({ ...step, frozen });
+  const state = resume?.state ?? initialState(step, options.initialWeights);
+  checkState(graph, state);
+  let compiled: Executable | undefined = await executor.compile(graph);
+  const open = (): Executable => {
+    if (compiled === undefined) throw new PipelineError("INVALID_ARGUMENT", "the training step is closed");
+    return compiled;
+  };
+  const close = async (): Promise<void> => {
+    const closing = compiled;
+    compiled = undefined;
+    await closing?.[Symbol.asyncDispose]();
+  };
+  const evaluated = [...model.module.parameters, ...model.module.buffers].map(({ name }) => name);
+  const prefix = averages.includes("ema") ? "ema/" : averages.includes("lookahead") ? "lookahead/" : "";
+  try {
+    open().writeState(state);
+  } catch (error) {
+    await close();
+    throw error;
+  }
+
+  return {
+    flopsPerImage: countFlops(graph).total / batchSize,
+    async enterEpoch(epoch) {
+      const next = frozenIn(epoch);
+      if (next.length === frozen.length) return;
+      const kept = open().readState();
+      // One at a time: a compiled step holds buffers for all activations.
+      await close();
+      frozen = next;
+      graph = buildTrainStep({ ...step, frozen });
+      compiled = await executor.compile(graph);
+      compiled.writeState(kept);
+    },
+    async run(batch, globalStep) {
+      const feeds = stepFeeds(batch, globalStep, { graph, optimizer, rng, emaDecay, lookahead });
+      const { loss, correct, gradientNorm } = await open().run(feeds);
+      return { loss: item(loss!), correct: item(correct!), gradientNorm: item(gradientNorm!) };
+    },
+    readState: () => open().readState(),
+    evaluationWeights() {
+      const values = open().readState(evaluated.map((name) => `${prefix}${name}`));
+      return Object.fromEntries(evaluated.map((name) => [name, values[`${prefix}${name}`]!]));
+    },
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+/** @throws STATE_MISMATCH unless `state` has exactly the variables of the graph */
+function checkState(graph: Graph, state: Named<Tensor>): void {
+  for (const [name, { current }] of Object.entries(graph.variables)) {
+    const value = state[name];
+    if (value === undefined || value.dtype !== current.dtype || !sameShape(value.shape, current.shape)) {
+      const got = value === undefined ? "nothing" : `${value.dtype}[${value.shape}]`;
+      throw new PipelineError("STATE_MISMATCH", `${name} must be ${current.dtype}[${current.shape}], got ${got}`, {
+        remedy: "resume with the configuration that the checkpoint was made with",
+      });
+    }
+  }
+  const extra = Object.keys(state).find((name) => graph.variables[name] === undefined);
+  if (extra !== undefined) {
+    throw new PipelineError("STATE_MISMATCH", `the training step has no variable ${extra}`, {
+      remedy: "resume with the configuration that the checkpoint was made with",
+    });
+  }
+}
+
+/** Whether all elements are numbers. */
+export function allFinite(tensors: Named<Tensor>): boolean {
+  return Object.values(tensors).every((value) => floatData(value).every(Number.isFinite));
+}
