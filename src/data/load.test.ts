@@ -1,0 +1,132 @@
+import { createWriteStream } from "node:fs";
+import { mkdir, mkdtemp, readdir, rm, truncate, utimes, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { createGzip } from "node:zlib";
+import { pack } from "tar-stream";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { cifarFiles, cifarFormats } from "./cifar.ts";
+import { type LoadDatasetOptions, loadDataset } from "./load.ts";
+import type { DataProgress } from "./progress.ts";
+
+let root: string;
+let archive: string;
+
+const wholeSize = cifarFiles(cifarFormats.cifar10);
+
+/** A whole archive in the official layout: black images of class 0. */
+async function writeArchive(path: string, change: (file: string, content: Buffer) => Buffer = (_file, same) => same) {
+  const tar = pack();
+  const written = pipeline(tar, createGzip({ level: 1 }), createWriteStream(path));
+  for (const [file, size] of wholeSize) {
+    const names = Buffer.from(Array.from({ length: 10 }, (_, i) => `class ${i}\n`).join(""));
+    tar.entry({ name: `cifar-10-batches-bin/${file}` }, change(file, size === undefined ? names : Buffer.alloc(size)));
+  }
+  tar.finalize();
+  await written;
+}
+
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), "load-"));
+  archive = join(root, "black.tar.gz");
+  await writeArchive(archive);
+});
+
+afterAll(() => rm(root, { recursive: true, force: true }));
+
+const load = (options: Partial<LoadDatasetOptions>) =>
+  loadDataset({ name: "cifar10", source: "official", dataDir: join(root, "data"), ...options });
+
+describe("loadDataset", () => {
+  it("unpacks an archive once and reads the copy afterwards, until the archive changes", async () => {
+    const dataDir = join(root, "once");
+    const stages: DataProgress["stage"][] = [];
+    const options = { source: archive, dataDir, onProgress: ({ stage }: DataProgress) => stages.push(stage) };
+    const first = await load(options);
+    expect(first).toMatchObject({ name: "cifar10", synthetic: false, origin: archive, height: 32, width: 32 });
+    expect([first.train.count, first.test.count, first.classes.length]).toEqual([50_000, 10_000, 10]);
+    expect(stages.length).toBeGreaterThan(0);
+    const folders = await readdir(dataDir);
+    expect(folders).toEqual([expect.stringMatching(/^cifar10-[0-9a-f]{12}$/)]);
+
+    stages.length = 0;
+    const second = await load({ ...options, limit: 100 });
+    expect(stages).toEqual([]);
+    expect([second.train.count, second.train.images.length, second.test.count]).toEqual([100, 307_200, 10_000]);
+    expect(second.digest).not.toBe(first.digest);
+
+    await utimes(archive, new Date(), new Date(1_000_000_000_000));
+    expect((await load(options)).digest).toBe(first.digest);
+    expect(stages.length).toBeGreaterThan(0);
+    expect(await readdir(dataDir)).toHaveLength(2);
+
+    const copy = join(dataDir, (await readdir(dataDir))[0]!);
+    expect((await load({ source: copy })).digest).toBe(first.digest);
+    for (const folder of await readdir(dataDir)) await truncate(join(dataDir, folder, "test_batch.bin"), 5000);
+    await expect(load(options)).rejects.toMatchObject({
+      code: "DATA_CORRUPT",
+      message: expect.stringMatching(
+        /copy in .* is damaged: .*test_batch\.bin breaks off .*byte 5000.*delete the folder/,
+      ),
+    });
+  });
+
+  it("keeps nothing of an archive with wrong records", async () => {
+    const wrong = join(root, "wrong.tar.gz");
+    await writeArchive(wrong, (file, content) => {
+      if (file === "data_batch_5.bin") content[3073 * 7] = 77;
+      return content;
+    });
+    const dataDir = join(root, "wrong");
+    await expect(load({ source: wrong, dataDir })).rejects.toThrow(
+      /wrong\.tar\.gz: cifar-10-batches-bin\/data_batch_5\.bin has label 77 at byte offset 21511 \(record 7\)/,
+    );
+    expect(await readdir(dataDir)).toEqual([]);
+  });
+
+  it("names what to fetch, where to put it and the alternatives when offline", async () => {
+    await expect(load({ offline: true })).rejects.toMatchObject({
+      code: "DATA_UNAVAILABLE",
+      message: expect.stringMatching(
+        /switched off.*cifar-10-binary\.tar\.gz elsewhere and put it at .*dataset\.source=PATH.*CIFAR_SOURCE.*synthetic/,
+      ),
+    });
+  });
+
+  it("says so when the download is impossible", async () => {
+    const archiveUrl = "file:///nowhere";
+    await expect(load({ archiveUrl, dataDir: join(root, "none") })).rejects.toMatchObject({ code: "DATA_UNAVAILABLE" });
+  });
+
+  it("does not take a file in the official archive's place for it", async () => {
+    const dataDir = join(root, "fake");
+    await mkdir(dataDir);
+    await writeFile(join(dataDir, "cifar-100-binary.tar.gz"), "half a download");
+    await expect(load({ name: "cifar100", dataDir, offline: true })).rejects.toMatchObject({
+      code: "DATA_CORRUPT",
+      message: expect.stringMatching(/its MD5 is not 03b5dce/),
+    });
+  });
+
+  it("refuses paths that hold something else", async () => {
+    await expect(load({ source: join(root, "nowhere.tar.gz") })).rejects.toMatchObject({
+      code: "DATA_UNAVAILABLE",
+      message: expect.stringMatching(/cannot find .*nowhere/),
+    });
+    const other = join(root, "other");
+    await mkdir(other);
+    await expect(load({ source: other })).rejects.toThrow(/does not hold CIFAR-10 in its binary layout/);
+    await writeFile(join(other, "fine_label_names.txt"), "x");
+    await expect(load({ source: other })).rejects.toThrow(/holds CIFAR-100, not CIFAR-10; set dataset\.name=cifar100/);
+    await expect(load({ name: "cifar100", source: archive })).rejects.toThrow(/lacks cifar-100-binary/);
+    await expect(load({ name: "folder" })).rejects.toThrow(/no official download/);
+  });
+
+  it("gives synthetic data only when asked to", async () => {
+    const dataset = await load({ source: "synthetic", limit: 50 });
+    expect(dataset).toMatchObject({ name: "synthetic", synthetic: true, origin: "generated" });
+    expect([dataset.train.count, dataset.test.count]).toEqual([50, 1000]);
+    await expect(load({ source: "synthetic", limit: 0 })).rejects.toThrow(/dataset\.limit is 0/);
+  });
+});
