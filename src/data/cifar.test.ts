@@ -17,7 +17,7 @@ const small10: CifarFormat = { ...cifarFormats.cifar10, trainRecordsPerFile: 3, 
 const small100: CifarFormat = { ...cifarFormats.cifar100, trainRecordsPerFile: 4, testRecords: 3 };
 
 /** Record k: the label bytes, then pixels that count up from k. */
-function records(format: CifarFormat, count: number, labels: (k: number) => readonly number[]): Buffer {
+function records(count: number, labels: (k: number) => readonly number[]): Buffer {
   const pixels = (k: number) => Array.from({ length: 3072 }, (_, i) => (k + i) & 255);
   return Buffer.concat(Array.from({ length: count }, (_, k) => Buffer.from([...labels(k), ...pixels(k)])));
 }
@@ -25,9 +25,9 @@ function records(format: CifarFormat, count: number, labels: (k: number) => read
 async function write(format: CifarFormat): Promise<void> {
   const labels = (k: number) => (format.labelBytes === 2 ? [k, 90 + k] : [9 - k]);
   for (const file of format.trainFiles) {
-    await writeFile(join(folder, file), records(format, format.trainRecordsPerFile, labels));
+    await writeFile(join(folder, file), records(format.trainRecordsPerFile, labels));
   }
-  await writeFile(join(folder, format.testFile), records(format, format.testRecords, labels));
+  await writeFile(join(folder, format.testFile), records(format.testRecords, labels));
   const names = Array.from({ length: format.classCount }, (_, i) => `class ${i}`);
   await writeFile(join(folder, format.namesFile), `${names.join("\n")}\n\n`);
 }
@@ -57,7 +57,7 @@ describe("readCifarFolder", () => {
     await write(small10);
     await writeFile(
       join(folder, "data_batch_4.bin"),
-      records(small10, 3, (k) => [k === 2 ? 10 : 0]),
+      records(3, (k) => [k === 2 ? 10 : 0]),
     );
     await expect(readCifarFolder(folder, small10)).rejects.toMatchObject({
       code: "DATA_CORRUPT",
@@ -70,7 +70,7 @@ describe("readCifarFolder", () => {
     await write(small100);
     await writeFile(
       join(folder, "test.bin"),
-      records(small100, 3, (k) => [k === 1 ? 20 : 0, 99]),
+      records(3, (k) => [k === 1 ? 20 : 0, 99]),
     );
     await expect(readCifarFolder(folder, small100)).rejects.toMatchObject({ details: { offset: 3074, label: 20 } });
   });

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createRng } from "../../src/base/rng.ts";
 import { loadDataset } from "../../src/data/load.ts";
 import { stratifiedSplit } from "../../src/data/split.ts";
@@ -10,8 +10,11 @@ import { verifyDataset } from "../../src/data/verify.ts";
 const source = process.env.CIFAR_SOURCE;
 const title = source === undefined ? " (set CIFAR_SOURCE to an archive or folder of CIFAR-10 to run this)" : "";
 
-describe.skipIf(source === undefined)(`real CIFAR-10${title}`, async () => {
-  const dataDir = await mkdtemp(join(tmpdir(), "real-cifar-"));
+describe.skipIf(source === undefined)(`real CIFAR-10${title}`, () => {
+  let dataDir: string;
+  beforeAll(async () => {
+    dataDir = await mkdtemp(join(tmpdir(), "real-cifar-"));
+  });
   afterAll(() => rm(dataDir, { recursive: true, force: true }));
 
   it("has the published counts and channel statistics, also from the unpacked copy", { timeout: 300_000 }, async () => {
