@@ -138,7 +138,7 @@ export async function loadCheckpoint(directory: string): Promise<LoadedCheckpoin
 export async function readCheckpoint(path: string): Promise<Checkpoint> {
   const bytes = await readBounded(path);
   try {
-    const { tensors, metadata } = decodeSafetensors(bytes);
+    const { tensors, metadata } = decodeSafetensors(bytes, { digest: "required" });
     return {
       progress: progressSchema.parse(JSON.parse(metadata.progress ?? "null")),
       state: withoutPrefix(prefixes.state, tensors),

@@ -19,6 +19,11 @@ const dtypes = Object.fromEntries(Object.entries(formatNames).map(([dtype, name]
   DType | undefined
 >;
 
+export interface DecodeOptions {
+  /** Files of other programs have no digest. */
+  readonly digest?: "required" | "optional";
+}
+
 /** Header sizes above this are refused, as by the reference implementation. */
 const maxHeaderBytes = 100_000_000;
 const digestKey = "sha256";
@@ -58,7 +63,7 @@ export function encodeSafetensors({ tensors, metadata }: TensorFile): Uint8Array
  * is one.
  * @throws CHECKPOINT_DAMAGED saying what is wrong
  */
-export function decodeSafetensors(file: Uint8Array): TensorFile {
+export function decodeSafetensors(file: Uint8Array, { digest: wanted = "optional" }: DecodeOptions = {}): TensorFile {
   const bytes = Buffer.from(file.buffer, file.byteOffset, file.byteLength);
   if (bytes.length < 8) throw damaged(`it has ${bytes.length} bytes, too few for a header`);
   const headerBytes = bytes.readBigUInt64LE(0);
@@ -83,6 +88,7 @@ export function decodeSafetensors(file: Uint8Array): TensorFile {
     }),
   );
   const { [digestKey]: digest, ...rest } = metadata;
+  if (digest === undefined && wanted === "required") throw damaged("it has no digest");
   if (digest !== undefined) {
     const rawTable = Object.fromEntries(
       [...table].map(([name, { dtype, shape, begin, end }]) => [
