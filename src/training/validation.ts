@@ -28,7 +28,8 @@ export async function validate(
   options: ValidationOptions & { readonly signal?: AbortSignal | undefined },
 ): Promise<ClassificationMetrics> {
   const { format, split, classes, batchSize } = options;
-  const bytes = await format.exportModel(buildInferenceGraph(model, { batch: batchSize }), weights);
+  // The exported file takes any batch; a batch of 1 cannot be told from other dimensions of 1.
+  const bytes = await format.exportModel(buildInferenceGraph(model, { batch: Math.max(2, batchSize) }), weights);
   await using loaded = await format.loadModel(bytes);
   const logits = await logitsOf({ ...options, model: loaded });
   return classificationMetrics(logits, split.labels, classes);
