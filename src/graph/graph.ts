@@ -1,7 +1,7 @@
 import { PipelineError } from "../base/errors.ts";
 import { sameShape } from "../tensor/shape.ts";
 import type { Named } from "../tensor/tensor.ts";
-import type { Value } from "./value.ts";
+import { isOp, type Value } from "./value.ts";
 
 /** A piece of state that lives across runs: read as `current`, replaced by `next` after each run. */
 export interface Variable {
@@ -53,7 +53,14 @@ export function defineGraph({ name, inputs, variables = {}, outputs }: GraphDefi
     }
   }
   const graph = { name, inputs: named, variables, outputs };
-  return { ...graph, values: topologicalOrder(rootsOf(graph)) };
+  const values = topologicalOrder(rootsOf(graph));
+  const declared = new Set<Value>([...inputs, ...Object.values(variables).map(({ current }) => current)]);
+  for (const value of values) {
+    if (isOp(value, "input") && !declared.has(value)) {
+      throw new PipelineError("GRAPH_INVALID", `graph ${name}: input ${value.attrs.name} is used but not declared`);
+    }
+  }
+  return { ...graph, values };
 }
 
 /** The values that a graph must compute: outputs, then next states. */

@@ -43,4 +43,8 @@ export function verifyGraph(graph: Graph): void {
     if (!known.has(value))
       throw new PipelineError("GRAPH_INVALID", `graph ${graph.name}: output ${name} is not computed`);
   }
+  for (const [name, { next }] of Object.entries(graph.variables)) {
+    if (!known.has(next))
+      throw new PipelineError("GRAPH_INVALID", `graph ${graph.name}: next value of ${name} is not computed`);
+  }
 }

@@ -63,7 +63,7 @@ describe.each(executors)("%s executor agrees with PyTorch", (_, bound, makeExecu
     await using executable = await executor.compile(graph);
     const feeds = Object.fromEntries(Object.entries(inputs).map(([name, array]) => [name, golden.read(array)]));
     const actual = await executable.run(wrt.length === 0 ? feeds : { ...feeds, cotangent: golden.read(cotangent) });
-    expectClose("output", actual["result"], output, bound);
+    expectClose("output", actual.result, output, bound);
     for (const name of wrt) expectClose(`d/d${name}`, actual[`grad.${name}`], rest.gradients[name]!, bound);
   });
 

@@ -43,30 +43,33 @@ function visitProducts(xShape: Shape, wShape: Shape, yShape: Shape, attrs: ConvA
 
 export const conv2d: Evaluator<"conv2d"> = ({ shape, attrs }, operands) => {
   const [x, w] = [operandAt(operands, 0), operandAt(operands, 1)];
+  const [xs, ws] = [x.data, w.data];
   const y = new Float64Array(sizeOf(shape));
   visitProducts(x.shape, w.shape, shape, attrs, (x0, xStep, tap, y0, count) => {
-    const weight = w.data[tap]!;
-    for (let i = 0; i < count; i++) y[y0 + i]! += x.data[x0 + i * xStep]! * weight;
+    const weight = ws[tap]!;
+    for (let i = 0; i < count; i++) y[y0 + i]! += xs[x0 + i * xStep]! * weight;
   });
   return y;
 };
 
 export const conv2dInputGrad: Evaluator<"conv2dInputGrad"> = ({ shape, attrs }, operands) => {
   const [dy, w] = [operandAt(operands, 0), operandAt(operands, 1)];
+  const [dys, ws] = [dy.data, w.data];
   const dx = new Float64Array(sizeOf(shape));
   visitProducts(shape, w.shape, dy.shape, attrs, (x0, xStep, tap, y0, count) => {
-    const weight = w.data[tap]!;
-    for (let i = 0; i < count; i++) dx[x0 + i * xStep]! += dy.data[y0 + i]! * weight;
+    const weight = ws[tap]!;
+    for (let i = 0; i < count; i++) dx[x0 + i * xStep]! += dys[y0 + i]! * weight;
   });
   return dx;
 };
 
 export const conv2dWeightGrad: Evaluator<"conv2dWeightGrad"> = ({ shape, attrs }, operands) => {
   const [x, dy] = [operandAt(operands, 0), operandAt(operands, 1)];
+  const [xs, dys] = [x.data, dy.data];
   const dw = new Float64Array(sizeOf(shape));
   visitProducts(x.shape, shape, dy.shape, attrs, (x0, xStep, tap, y0, count) => {
     let sum = 0;
-    for (let i = 0; i < count; i++) sum += x.data[x0 + i * xStep]! * dy.data[y0 + i]!;
+    for (let i = 0; i < count; i++) sum += xs[x0 + i * xStep]! * dys[y0 + i]!;
     dw[tap]! += sum;
   });
   return dw;

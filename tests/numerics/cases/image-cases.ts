@@ -80,7 +80,12 @@ const samplings: readonly Sampling[] = [
     width: 4,
     theta: [2.31, 0.2, 1.7, -0.3, 2.57, -2.1, 1.9, 0.1, -3.3, 0.23, 1.1, 1.13],
   },
-  { name: "enlarge", height: 11, width: 9, theta: [0.71, 0, 0.013, 0, 0.67, 0.017, 0.9, 0.05, 0.029, 0.03, 0.8, 0.021] },
+  {
+    name: "enlarge",
+    height: 11,
+    width: 9,
+    theta: [0.71, 0, 0.013, 0, 0.67, 0.017, 0.9, 0.05, 0.029, 0.03, 0.8, 0.021],
+  },
 ];
 
 const sampleModes = (["nearest", "bilinear"] as const).flatMap((mode) =>
