@@ -99,7 +99,7 @@ export function filterForm(x: Shape, weight: Shape, conv: ConvAttrs, block: numb
   if (channels < block) return "stem";
   const symmetric = conv.pads.every((p) => p === 1);
   const small = Math.max(height, width) <= 16;
-  const wide = i >= 64 && o >= 64 && i % block === 0 && o % block === 0;
+  const wide = i >= 128 && o >= 128 && i % block === 0 && o % block === 0;
   if (kh === 3 && conv.strides[0] === 1 && symmetric && small && wide) return "winograd";
   return "dense";
 }

@@ -75,9 +75,9 @@ export class Lowering {
     }
   }
 
-  /** Layout of the memory behind an input or a variable. */
-  layoutOf(input: Value): Layout {
-    return this.#forms.get(input) ?? "plain";
+  /** Layout of the memory behind a variable; inputs are fed plain. */
+  layoutOf(variable: Value): Layout {
+    return this.#forms.get(variable) ?? "plain";
   }
 
   /** Makes a graph input known under the name of a model input. */
@@ -178,12 +178,13 @@ export class Lowering {
     return this.uses(value) === 1 ? this.users(value)[0] : undefined;
   }
 
-  /** Weights that are inputs or variables lie in memory as their convolution wants them. */
+  /** Weights that are variables lie in memory as their convolution wants them. */
   #chooseForms(): void {
     if (this.block === 0) return;
+    const variables = new Set<Value>(Object.values(this.graph.variables).map((variable) => variable.current));
     for (const value of this.graph.values) {
       const weight = value.operands[1];
-      if (weight === undefined || !isOp(weight, "input")) continue;
+      if (weight === undefined || !variables.has(weight)) continue;
       let form: FilterForm | undefined;
       if (isOp(value, "conv2d")) form = filterForm(value.operands[0]!.shape, weight.shape, value.attrs, this.block);
       else if (isOp(value, "conv2dInputGrad")) {

@@ -145,9 +145,9 @@ export const plainRules: { readonly [O in OpName]: LowerRule<Value<O>> } = {
     plain(lowering.writer.op("LogSoftmax", [lowering.plain(value.operands[0]!)], { axis: -1 })),
   oneHot: (value, lowering) => {
     const { writer } = lowering;
-    const depth = writer.ints([value.attrs.depth]);
-    const values = writer.floats([2], Float32Array.of(0, 1));
-    return plain(writer.op("OneHot", [lowering.plain(value.operands[0]!), depth, values], { axis: -1 }));
+    const labels = writer.op("Cast", [lowering.plain(value.operands[0]!)], { to: elementType("int64") });
+    const operands = [labels, writer.ints([value.attrs.depth]), writer.floats([2], Float32Array.of(0, 1))];
+    return plain(writer.op("OneHot", operands, { axis: -1 }));
   },
   conv2d: (value, lowering) => {
     const names = value.operands.map((operand) => lowering.plain(operand));

@@ -75,14 +75,33 @@ function padded(image: Value, lowering: Lowering): string {
   });
 }
 
-/** Positions of every tile as rows of one channel block: [extent^2, N * tiles, C / B] from the padded image. */
-function tilePlaces({ n, channels, rows, columns }: Tiling, block: number, extent: number, offset: number): Int32Array {
+/** Bytes of transformed tiles that are worked on at a time: bounds the memory of a chunk. */
+const CHUNK_BYTES = 32 << 20;
+
+/** Images [start, end) that are worked on together. */
+type Range = readonly [start: number, end: number];
+
+function chunksOf(x: Value, channels: number): Range[] {
+  const { n, rows, columns } = tilingOf(x);
+  const perImage = 36 * rows * columns * channels * 4;
+  const count = Math.max(1, Math.min(n, Math.round((n * perImage) / CHUNK_BYTES)));
+  return Array.from({ length: count }, (_, i) => [Math.floor((i * n) / count), Math.floor(((i + 1) * n) / count)]);
+}
+
+/** Positions of the tiles of some images as rows of one channel block: [extent^2, tiles, C / B] from the padded image. */
+function tilePlaces(
+  { channels, rows, columns }: Tiling,
+  [start, end]: Range,
+  block: number,
+  extent: number,
+  offset: number,
+): Int32Array {
   const [blocks, paddedHeight, paddedWidth] = [channels / block, TILE * rows + 2, TILE * columns + 2];
-  const places = new Int32Array(extent * extent * n * rows * columns * blocks);
+  const places = new Int32Array(extent * extent * (end - start) * rows * columns * blocks);
   let at = 0;
   for (let dy = 0; dy < extent; dy++) {
     for (let dx = 0; dx < extent; dx++) {
-      for (let image = 0; image < n; image++) {
+      for (let image = start; image < end; image++) {
         for (let tile = 0; tile < rows * columns; tile++) {
           const y = Math.floor(tile / columns) * TILE + dy + offset;
           const x = (tile % columns) * TILE + dx + offset;
@@ -94,35 +113,41 @@ function tilePlaces({ n, channels, rows, columns }: Tiling, block: number, exten
   return places;
 }
 
-/** Tiles of an image times a transform of `rows` rows: [rows, N * tiles, C]. */
-function transformedTiles(image: Value, lowering: Lowering, matrix: Float32Array, extent: number, offset: number): string {
+/** Tiles of some images times a transform: [rows of the matrix, tiles, C]. */
+function transformedTiles(
+  image: Value,
+  range: Range,
+  lowering: Lowering,
+  matrix: Float32Array,
+  extent: number,
+  offset: number,
+): string {
   const { writer, block } = lowering;
   const tiling = tilingOf(image);
-  const tiles = tiling.n * tiling.rows * tiling.columns;
+  const tiles = (range[1] - range[0]) * tiling.rows * tiling.columns;
   const taps = extent * extent;
   const rows = writer.reshape(padded(image, lowering), [-1, block]);
-  const gathered = writer.op("Gather", [rows, writer.indices(tilePlaces(tiling, block, extent, offset))]);
+  const gathered = writer.op("Gather", [rows, writer.indices(tilePlaces(tiling, range, block, extent, offset))]);
   const flat = writer.reshape(gathered, [taps, tiles * tiling.channels]);
   const product = writer.op("MatMul", [writer.floats([matrix.length / taps, taps], matrix), flat]);
   return writer.reshape(product, [matrix.length / taps, tiles, tiling.channels]);
 }
 
 /** The 6x6 input tiles in the transformed domain, shared by the forward pass and the weight gradient. */
-function inputTiles(image: Value, lowering: Lowering): string {
-  return lowering.memo(`winograd input ${lowering.id(image)}`, () =>
-    transformedTiles(image, lowering, square(inputTransform), 6, 0),
+function inputTiles(image: Value, range: Range, lowering: Lowering): string {
+  return lowering.memo(`winograd input ${lowering.id(image)} ${range}`, () =>
+    transformedTiles(image, range, lowering, square(inputTransform), 6, 0),
   );
 }
 
-/** Products [36, tiles, C] back to a blocked image. */
-function assemble(products: string, like: Value, lowering: Lowering): string {
+/** Products [36, tiles, C] of some images back to a blocked image. */
+function assemble(products: string, { channels, height, width, rows, columns }: Tiling, [start, end]: Range, lowering: Lowering): string {
   const { writer, block } = lowering;
-  const { n, channels, height, width, rows, columns } = tilingOf(like);
-  const tiles = n * rows * columns;
+  const n = end - start;
   const blocks = channels / block;
   const back = writer.op("MatMul", [
     writer.floats([TILE * TILE, 36], square(outputTransform)),
-    writer.reshape(products, [36, tiles * channels]),
+    writer.reshape(products, [36, n * rows * columns * channels]),
   ]);
   const places = new Int32Array(n * blocks * height * width);
   let at = 0;
@@ -148,23 +173,35 @@ function transformedFilters(w: Value, lowering: Lowering, matrix: Float32Array):
   return writer.reshape(product, [36, i, o]);
 }
 
+/** Image times filters in the transformed domain, chunk by chunk: an image of `channels` channels. */
+function convolve(image: Value, channels: number, lowering: Lowering, multiply: (tiles: string) => string): string {
+  const tiling = { ...tilingOf(image), channels };
+  const parts = chunksOf(image, Math.max(channels, image.shape[1]!)).map((range) =>
+    assemble(multiply(inputTiles(image, range, lowering)), tiling, range, lowering),
+  );
+  return parts.length === 1 ? parts[0]! : lowering.writer.op("Concat", parts, { axis: 0 });
+}
+
 export function winogradConvolution(x: Value, w: Value, lowering: Lowering): string {
   const filters = transformedFilters(w, lowering, square(filterTransform));
-  const products = lowering.writer.op("MatMul", [inputTiles(x, lowering), filters]);
-  return assemble(products, { ...x, shape: [x.shape[0]!, w.shape[0]!, x.shape[2]!, x.shape[3]!] }, lowering);
+  return convolve(x, w.shape[0]!, lowering, (tiles) => lowering.writer.op("MatMul", [tiles, filters]));
 }
 
 export function winogradInputGrad(dy: Value, w: Value, lowering: Lowering): string {
   const filters = transformedFilters(w, lowering, square(reversedColumns(filterTransform)));
-  const products = lowering.writer.op("FusedMatMul", [inputTiles(dy, lowering), filters], { transB: 1 }, { domain: "com.microsoft" });
-  return assemble(products, { ...dy, shape: [dy.shape[0]!, w.shape[1]!, dy.shape[2]!, dy.shape[3]!] }, lowering);
+  return convolve(dy, w.shape[1]!, lowering, (tiles) =>
+    lowering.writer.op("FusedMatMul", [tiles, filters], { transB: 1 }, { domain: "com.microsoft" }),
+  );
 }
 
 export function winogradWeightGrad(x: Value, dy: Value, lowering: Lowering): string {
   const { writer } = lowering;
   const [i, o] = [x.shape[1]!, dy.shape[1]!];
-  const spread = transformedTiles(dy, lowering, square(transposed(outputTransform)), TILE, 1);
-  const products = writer.op("FusedMatMul", [inputTiles(x, lowering), spread], { transA: 1 }, { domain: "com.microsoft" });
+  const parts = chunksOf(x, Math.max(i, o)).map((range) => {
+    const spread = transformedTiles(dy, range, lowering, square(transposed(outputTransform)), TILE, 1);
+    return writer.op("FusedMatMul", [inputTiles(x, range, lowering), spread], { transA: 1 }, { domain: "com.microsoft" });
+  });
+  const products = parts.length === 1 ? parts[0]! : writer.op("Sum", parts);
   const flat = writer.reshape(products, [36, i * o]);
   return writer.op("MatMul", [writer.floats([9, 36], square(transposed(filterTransform))), flat]);
 }
