@@ -30,7 +30,9 @@ export const errorCodes = {
   QUEUE_FULL: "more requests are waiting than the queue may hold",
   REQUEST_INVALID: "the request is malformed or lacks a required part",
   REQUEST_TOO_LARGE: "the request body exceeds the size limit",
+  RESUME_REFUSED: "a training run cannot be resumed as it is asked for",
   ROUTE_NOT_FOUND: "there is no such route",
+  RUN_NOT_FOUND: "there is no training run of that name",
   SHAPE_MISMATCH: "the shapes or element types of operands do not fit together",
   SHUTTING_DOWN: "the server is shutting down and takes no new work",
   STATE_MISMATCH: "saved state does not fit the graph it is loaded into",
@@ -38,7 +40,10 @@ export const errorCodes = {
   TRACKING_INVALID: "a request to the tracking store breaks one of its rules or limits",
   TRACKING_NOT_FOUND: "the tracking store has no such experiment, run or artifact",
   TRACKING_STORE_FAILED: "the tracking store could not be opened, read or written",
+  TRAINING_DIVERGED: "the training ended in numbers that are not finite",
+  TRAINING_WORKER_FAILED: "the thread that trains stopped working",
   UNSUPPORTED_MEDIA_TYPE: "the request's content type is not accepted by this route",
+  USAGE_INVALID: "the command line is not understood",
 } as const;
 
 export type ErrorCode = keyof typeof errorCodes;

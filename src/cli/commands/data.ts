@@ -1,0 +1,126 @@
+import type { Command } from "commander";
+import { createRng } from "../../base/rng.ts";
+import type { ImageDataset } from "../../data/dataset.ts";
+import { writeContactSheet } from "../../data/preview.ts";
+import { type SplitReport, verifyDataset } from "../../data/verify.ts";
+import { loadConfiguredDataset } from "../../experiments/configured-dataset.ts";
+import { addConfigOptions, addOutputOptions, type ConfigArguments, loadArguments } from "../config-options.ts";
+import { exitCodes, usageError } from "../failure.ts";
+import { count } from "../format.ts";
+import { onInterrupt } from "../interrupt.ts";
+import { dataDisplay } from "../progress.ts";
+import { note, print, printJson, table, type Terminal } from "../terminal.ts";
+import { syntheticNotice } from "../training-display.ts";
+
+interface DataArguments extends ConfigArguments {
+  readonly offline?: boolean;
+  readonly json?: boolean;
+}
+
+interface PreviewArguments extends DataArguments {
+  readonly out: string;
+  readonly part: string;
+}
+
+export function addDataCommand(program: Command, terminal: Terminal): void {
+  const data = program.command("data").description("get, check and look at the images");
+  const add = (name: string, description: string): Command =>
+    addOutputOptions(
+      addConfigOptions(
+        data.command(name).description(description).option("--offline", "never touch the network"),
+      ),
+    );
+
+  add("prepare", "download or unpack the images that the configuration names").action(async (options: DataArguments) => {
+    const dataset = await load(terminal, options);
+    if (dataset === undefined) return;
+    if (options.json === true) printJson(terminal, summary(dataset));
+    else for (const line of describe(dataset)) print(terminal, line);
+  });
+
+  add("verify", "count the images, look for duplicates and damage").action(async (options: DataArguments) => {
+    const dataset = await load(terminal, options);
+    if (dataset === undefined) return;
+    const report = verifyDataset(dataset);
+    if (options.json === true) printJson(terminal, report);
+    else {
+      for (const line of describe(dataset)) print(terminal, line);
+      for (const line of table([
+        ["part", "images", "per class", "pixel values", "mean (R G B)", "std (R G B)", "duplicates"],
+        ["training", ...figures(report.train)],
+        ["test", ...figures(report.test)],
+      ]))
+        print(terminal, line);
+      print(terminal, `test images that are training images too: ${report.testInTrain}`);
+      print(terminal, report.problems.length === 0 ? "no problem found" : "problems:");
+      for (const problem of report.problems) print(terminal, `  - ${problem}`);
+    }
+    if (report.problems.length > 0) process.exitCode = exitCodes.failed;
+  });
+
+  add("preview", "write a sheet of some images of each class")
+    .option("--out <file>", "the PNG file to write", "preview.png")
+    .option("--part <part>", "train or test", "train")
+    .action(async (options: PreviewArguments) => {
+      const { out: file, part } = options;
+      if (part !== "train" && part !== "test") throw usageError(`--part ${part}`, "use --part train or --part test");
+      const dataset = await load(terminal, options);
+      if (dataset === undefined) return;
+      const rows = await writeContactSheet(dataset, { file, part, rng: createRng(0) });
+      if (options.json === true) printJson(terminal, { file, part, rows, synthetic: dataset.synthetic });
+      else {
+        if (dataset.synthetic) print(terminal, syntheticNotice);
+        print(terminal, `wrote ${file}; rows from the top: ${rows.join(", ")}`);
+      }
+    });
+}
+
+/** Undefined when Ctrl-C ended it. */
+async function load(terminal: Terminal, options: DataArguments): Promise<ImageDataset | undefined> {
+  const { config } = loadArguments(terminal, options);
+  using interrupt = onInterrupt(terminal, "stopping …");
+  const display = dataDisplay(terminal);
+  const { signal } = interrupt;
+  try {
+    return await loadConfiguredDataset(config, {
+      signal,
+      offline: options.offline ?? false,
+      onProgress: display.onProgress,
+    });
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    note(terminal, "stopped; what was downloaded is kept, the next time goes on from there");
+    process.exitCode = exitCodes.interrupted;
+    return undefined;
+  } finally {
+    display.stop();
+  }
+}
+
+function summary({ name, synthetic, origin, classes, height, width, digest, train, test }: ImageDataset) {
+  return { name, synthetic, origin, classes, height, width, digest, train: train.count, test: test.count };
+}
+
+export function describe(dataset: ImageDataset): string[] {
+  const { name, synthetic, origin, classes, height, width, digest, train, test } = dataset;
+  const shown = classes.length <= 10 ? classes.join(", ") : `${classes.slice(0, 10).join(", ")}, …`;
+  return [
+    ...(synthetic ? [syntheticNotice] : []),
+    `${name} (${origin}): ${count(train.count)} training and ${count(test.count)} test images of ${height} x ${width}`,
+    `${classes.length} classes: ${shown}`,
+    `digest ${digest}`,
+  ];
+}
+
+function figures({ count: images, perClass, minimum, maximum, channels, duplicates }: SplitReport): string[] {
+  const [least, most] = [Math.min(...perClass), Math.max(...perClass)];
+  const three = (values: readonly number[]): string => values.map((value) => value.toFixed(4)).join(" ");
+  return [
+    count(images),
+    least === most ? count(least) : `${count(least)} to ${count(most)}`,
+    `${minimum} to ${maximum}`,
+    three(channels.mean),
+    three(channels.std),
+    count(duplicates),
+  ];
+}

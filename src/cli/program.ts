@@ -1,0 +1,57 @@
+import { Command } from "commander";
+import { addDataCommand } from "./commands/data.ts";
+import { addDoctorCommand } from "./commands/doctor.ts";
+import { addEvaluateCommand } from "./commands/evaluate.ts";
+import { addModelsCommand } from "./commands/models.ts";
+import { addPredictCommand } from "./commands/predict.ts";
+import { addServeCommand } from "./commands/serve.ts";
+import { addTrainCommand } from "./commands/train.ts";
+import { addUpCommand } from "./commands/up.ts";
+import { reportFailure } from "./failure.ts";
+import type { Terminal } from "./terminal.ts";
+import { packageVersion } from "./version.ts";
+
+const epilogue = `
+Settings come from ${"config/config.yaml"} (or --config FILE), a --preset and --set section.key=value, later ones win;
+every key: docs/configuration.md. The environment variable CIFAR_SOURCE names the images where nothing else does.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 130 stopped by Ctrl-C or SIGTERM.`;
+
+/** The command line, not run yet. */
+export function createProgram(terminal: Terminal): Command {
+  const program = new Command("cifar")
+    .description("Image classification from data to service: train, evaluate, predict, serve.")
+    .version(packageVersion(), "-V, --version", "show the version")
+    .helpOption("-h, --help", "show this help")
+    .helpCommand("help [command]", "show the help of a command")
+    .showSuggestionAfterError(true)
+    .showHelpAfterError("see --help")
+    .addHelpText("after", epilogue)
+    .configureOutput({
+      writeOut: (text) => terminal.out.write(text),
+      writeErr: (text) => terminal.err.write(text),
+      getOutHelpWidth: () => 100,
+      getErrHelpWidth: () => 100,
+    })
+    .exitOverride();
+  addUpCommand(program, terminal);
+  addTrainCommand(program, terminal);
+  addEvaluateCommand(program, terminal);
+  addPredictCommand(program, terminal);
+  addServeCommand(program, terminal);
+  addDataCommand(program, terminal);
+  addModelsCommand(program, terminal);
+  addDoctorCommand(program, terminal);
+  return program;
+}
+
+/** Runs one command line (without program name); failures are reported. @returns the exit code */
+export async function runCommandLine(terminal: Terminal, args: readonly string[]): Promise<number> {
+  try {
+    await createProgram(terminal).parseAsync([...args], { from: "user" });
+    return Number(process.exitCode ?? 0);
+  } catch (error) {
+    const has = (flag: string): boolean => args.includes(flag);
+    return reportFailure(terminal, error, { json: has("--json"), debug: has("--debug") });
+  }
+}

@@ -1,0 +1,55 @@
+import type { LoadedConfig } from "../config/load.ts";
+import type { TrainingOutcome } from "../experiments/events.ts";
+import { runExperiment } from "../experiments/experiment.ts";
+import type { RunFolder } from "../experiments/run-folder.ts";
+import { onInterrupt } from "./interrupt.ts";
+import { note, print, printJson, type Terminal } from "./terminal.ts";
+import { trainingDisplay } from "./training-display.ts";
+
+export interface DisplayedTraining {
+  readonly loaded: Pick<LoadedConfig, "config" | "resolved">;
+  readonly resume?: RunFolder | undefined;
+  readonly sourceName: string;
+  readonly json: boolean;
+}
+
+/** Trains, shows it, and lets Ctrl-C save and stop. */
+export async function trainWithDisplay(
+  terminal: Terminal,
+  { loaded, resume, sourceName, json }: DisplayedTraining,
+): Promise<TrainingOutcome> {
+  using interrupt = onInterrupt(
+    terminal,
+    "saving a checkpoint and stopping after this step … (Ctrl-C again: stop at once, without saving)",
+  );
+  const display = trainingDisplay(terminal);
+  const { config, resolved } = loaded;
+  const experiment = runExperiment({ config, resolved, resume, signal: interrupt.signal, sourceName });
+  let runId = "last";
+  try {
+    for (;;) {
+      const next = await experiment.next();
+      if (next.done) {
+        finish(terminal, next.value, { runId, json });
+        return next.value;
+      }
+      if (next.value.type === "run") runId = next.value.runId;
+      if (json) printJson(terminal, next.value);
+      else display.onEvent(next.value);
+    }
+  } finally {
+    display.stop();
+  }
+}
+
+function finish(
+  terminal: Terminal,
+  outcome: TrainingOutcome,
+  { runId, json }: { readonly runId: string; readonly json: boolean },
+): void {
+  if (json) printJson(terminal, { type: "result", runId, ...outcome });
+  if (outcome.reason !== "aborted") return;
+  const line = `stopped after step ${outcome.globalStep}; go on with: cifar train --resume ${runId}`;
+  if (json) note(terminal, line);
+  else print(terminal, line);
+}

@@ -1,0 +1,186 @@
+import { randomBytes } from "node:crypto";
+import { mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { z } from "zod";
+import { PipelineError } from "../base/errors.ts";
+import { configToYaml } from "../config/flatten.ts";
+import type { Config } from "../config/schema.ts";
+
+const recordSchema = z.object({
+  formatVersion: z.literal(1),
+  runId: z.string(),
+  createdAt: z.iso.datetime(),
+  status: z.enum(["running", "interrupted", "finished", "failed"]),
+  datasetDigest: z.string().optional(),
+  trackingRunId: z.string().optional(),
+  bundle: z.string().optional(),
+});
+
+/** run.json: what is known of a training run beside its checkpoints. */
+export type RunRecord = Readonly<z.infer<typeof recordSchema>>;
+
+/** The folder of one training run: run.json, config.yaml and checkpoints. */
+export interface RunFolder {
+  readonly directory: string;
+  readonly record: RunRecord;
+}
+
+const recordFile = "run.json";
+const configFile = "config.yaml";
+const lockFile = "run.lock";
+const maxRecordBytes = 1024 * 1024;
+
+export function runsDirectory(config: Config): string {
+  return join(config.training.checkpoint_dir, "runs");
+}
+
+/** The configuration that a run was started with. */
+export function runConfigFile({ directory }: RunFolder): string {
+  return join(directory, configFile);
+}
+
+/** Makes the folder of a new run, named after model and time. */
+export async function createRunFolder(config: Config, now: Date): Promise<RunFolder> {
+  const root = runsDirectory(config);
+  await mkdir(root, { recursive: true });
+  const base = `${config.model.name}_${timestamp(now)}`;
+  for (let attempt = 1; ; attempt++) {
+    const runId = attempt === 1 ? base : `${base}-${attempt}`;
+    const directory = join(root, runId);
+    try {
+      await mkdir(directory);
+    } catch (error) {
+      // Another run of the same second.
+      if ((error as NodeJS.ErrnoException).code === "EEXIST" && attempt < 100) continue;
+      throw error;
+    }
+    const record: RunRecord = { formatVersion: 1, runId, createdAt: now.toISOString(), status: "running" };
+    await replaceFile(join(directory, configFile), configToYaml(config));
+    await writeRecord(directory, record);
+    return { directory, record };
+  }
+}
+
+export async function updateRun(run: RunFolder, change: Partial<RunRecord>): Promise<RunFolder> {
+  const record = { ...run.record, ...change };
+  await writeRecord(run.directory, record);
+  return { ...run, record };
+}
+
+/**
+ * A run that can be resumed: by its id, by the id that the tracking store gave it, or the one started "last".
+ * @throws RUN_NOT_FOUND, RESUME_REFUSED for a finished run
+ */
+export async function findRun(root: string, wanted: string): Promise<RunFolder> {
+  const runs = await listRuns(root);
+  const run =
+    wanted === "last"
+      ? runs[0]
+      : runs.find(({ record }) => record.runId === wanted || record.trackingRunId === wanted);
+  if (run === undefined) {
+    const some = runs.slice(0, 5).map(({ record }) => record.runId);
+    throw new PipelineError(
+      "RUN_NOT_FOUND",
+      wanted === "last" ? `there is no run in ${root}` : `there is no run ${wanted} in ${root}`,
+      {
+        remedy:
+          some.length === 0
+            ? "start one without --resume, or name its folder with --set training.checkpoint_dir=PATH"
+            : `the latest are ${some.join(", ")}`,
+        details: { root, wanted },
+      },
+    );
+  }
+  if (run.record.status === "finished") {
+    const unfinished = runs.find(({ record }) => record.status !== "finished")?.record.runId;
+    throw new PipelineError("RESUME_REFUSED", `run ${run.record.runId} is finished: there is nothing to resume`, {
+      remedy: unfinished === undefined ? "start a new run" : `start a new run, or resume the unfinished ${unfinished}`,
+      details: { runId: run.record.runId, bundle: run.record.bundle },
+    });
+  }
+  return run;
+}
+
+/** Latest first; folders without a readable run.json are left out. */
+async function listRuns(root: string): Promise<readonly RunFolder[]> {
+  const names = await readdir(root).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return [];
+    throw error;
+  });
+  const runs: RunFolder[] = [];
+  for (const name of names) {
+    const record = await readRecord(join(root, name));
+    if (record !== undefined) runs.push({ directory: join(root, name), record });
+  }
+  return runs.sort(
+    (a, b) =>
+      Date.parse(b.record.createdAt) - Date.parse(a.record.createdAt) || (a.record.runId < b.record.runId ? 1 : -1),
+  );
+}
+
+/**
+ * Keeps other processes off a run while this one trains it. A lock whose process is gone counts for nothing.
+ * @throws RESUME_REFUSED when another process has it
+ */
+export async function lockRun({ directory, record }: RunFolder): Promise<AsyncDisposable> {
+  const path = join(directory, lockFile);
+  const held = await readFile(path, "utf8").catch(() => undefined);
+  const [pid, host] = held?.split(" ") ?? [];
+  const alive = host === hostname() && Number(pid) !== process.pid && isAlive(Number(pid));
+  if (alive) {
+    throw new PipelineError("RESUME_REFUSED", `run ${record.runId} is being trained by process ${pid}`, {
+      remedy: `wait until it ends, or stop it; if that process is another program, delete ${path}`,
+      details: { pid: Number(pid), path },
+    });
+  }
+  await replaceFile(path, `${process.pid} ${hostname()}`);
+  return { [Symbol.asyncDispose]: () => rm(path, { force: true }) };
+}
+
+function isAlive(pid: number): boolean {
+  if (!Number.isInteger(pid) || pid < 1) return false;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    // EPERM: it is there, but somebody else's.
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
+
+async function readRecord(directory: string): Promise<RunRecord | undefined> {
+  const path = join(directory, recordFile);
+  const info = await stat(path).catch(() => undefined);
+  if (info === undefined || !info.isFile() || info.size > maxRecordBytes) return undefined;
+  try {
+    const parsed = recordSchema.safeParse(JSON.parse(await readFile(path, "utf8")));
+    return parsed.success ? parsed.data : undefined;
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
+function writeRecord(directory: string, record: RunRecord): Promise<void> {
+  return replaceFile(join(directory, recordFile), `${JSON.stringify(record, undefined, 2)}\n`);
+}
+
+/** Puts a whole file in the place of an old one, at no moment a half. */
+async function replaceFile(path: string, text: string): Promise<void> {
+  const temporary = `${path}.${process.pid}-${randomBytes(4).toString("hex")}.tmp`;
+  try {
+    await using file = await open(temporary, "wx");
+    await file.writeFile(text);
+    await file.sync();
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+  await rename(temporary, path);
+}
+
+/** 20260131-235959, in UTC. */
+export function timestamp(now: Date): string {
+  return now.toISOString().slice(0, 19).replaceAll(/[-:]/g, "").replace("T", "-");
+}
