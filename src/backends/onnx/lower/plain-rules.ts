@@ -88,7 +88,10 @@ export const plainRules: { readonly [O in OpName]: LowerRule<Value<O>> } = {
     plain(lowering.writer.transpose(lowering.plain(value.operands[0]!), value.attrs.perm)),
   broadcast: (value, lowering) => {
     const { writer } = lowering;
-    const { shape, axes } = value.attrs;
+    const { axes } = value.attrs;
+    // Repeated over a free batch: a 1 there, and ONNX's own broadcasting does the rest.
+    const isFree = (dim: number, i: number): boolean => i === 0 && dim === lowering.freeBatch && !axes.includes(0);
+    const shape = value.attrs.shape.map((dim, i) => (isFree(dim, i) ? 1 : dim));
     const source = value.operands[0]!;
     if (isOp(source, "constant") && sizeOf(source.shape) === 1 && sizeOf(shape) <= 4096) {
       return plain(writer.fill(shape, floatData(source.attrs.tensor)[0]!));
