@@ -57,12 +57,18 @@ async function memory(): Promise<Finding> {
   const total = totalmem();
   const detail = `${availableParallelism()} cores, ${bytes(total)} of memory`;
   if (total >= leastMemoryBytes) return { name: "machine", status: "ok", detail };
-  return { name: "machine", status: "missing", detail, remedy: "train with smaller batches: --set training.batch_size=64" };
+  return {
+    name: "machine",
+    status: "missing",
+    detail,
+    remedy: "train with smaller batches: --set training.batch_size=64",
+  };
 }
 
 async function kernels(): Promise<Finding> {
   const block = await blockSize();
-  if (block > 0) return { name: "cpu kernels", status: "ok", detail: `blocked convolutions, ${block} channels a block` };
+  if (block > 0)
+    return { name: "cpu kernels", status: "ok", detail: `blocked convolutions, ${block} channels a block` };
   const detail = "no blocked convolutions on this processor: training takes a few times as long";
   return { name: "cpu kernels", status: "missing", detail, remedy: "use an x86-64 processor with AVX2 or AVX-512" };
 }
@@ -83,19 +89,27 @@ async function data({ dataset }: Config): Promise<Finding> {
   if (source !== "official") {
     const info = await stat(source).catch(() => undefined);
     if (info !== undefined) return { name: "images", status: "ok", detail: `${name} at ${source}` };
-    return { name: "images", status: "problem", detail: `${source} is not there`, remedy: "correct dataset.source or CIFAR_SOURCE" };
+    return {
+      name: "images",
+      status: "problem",
+      detail: `${source} is not there`,
+      remedy: "correct dataset.source or CIFAR_SOURCE",
+    };
   }
-  if (name === "folder") return { name: "images", status: "problem", detail: "no folder named", remedy: "set dataset.source" };
+  if (name === "folder")
+    return { name: "images", status: "problem", detail: "no folder named", remedy: "set dataset.source" };
   const { archive } = cifarFormats[name];
   const here = await readdir(dataDir).catch((): string[] => []);
   const unpacked = here.find((entry) => entry === `${name}-${archive.md5.slice(0, 12)}`);
   if (unpacked !== undefined) return { name: "images", status: "ok", detail: `${name} in ${join(dataDir, unpacked)}` };
-  if (here.includes(archive.file)) return { name: "images", status: "ok", detail: `${join(dataDir, archive.file)}, packed` };
+  if (here.includes(archive.file))
+    return { name: "images", status: "ok", detail: `${join(dataDir, archive.file)}, packed` };
   return {
     name: "images",
     status: "missing",
     detail: `${name} is not in ${dataDir} yet`,
-    remedy: "`cifar data prepare` downloads it; or name a copy with CIFAR_SOURCE=PATH; or use --set dataset.source=synthetic",
+    remedy:
+      "`cifar data prepare` downloads it; or name a copy with CIFAR_SOURCE=PATH; or use --set dataset.source=synthetic",
   };
 }
 
@@ -104,7 +118,12 @@ async function disk(): Promise<Finding> {
   if (diskFreeBytes === null) return { name: "disk", status: "ok", detail: "free space unknown on this platform" };
   const detail = `${bytes(diskFreeBytes)} free`;
   if (diskFreeBytes >= leastFreeBytes) return { name: "disk", status: "ok", detail };
-  return { name: "disk", status: "problem", detail, remedy: `free ${bytes(leastFreeBytes)}: images and checkpoints need room` };
+  return {
+    name: "disk",
+    status: "problem",
+    detail,
+    remedy: `free ${bytes(leastFreeBytes)}: images and checkpoints need room`,
+  };
 }
 
 /** A folder that exists and can be written, or can be made. */
@@ -131,7 +150,12 @@ async function bundles(config: Config): Promise<Finding> {
     return { name: "models", status: "missing", detail, remedy: "delete the damaged folders" };
   }
   if (newest === undefined)
-    return { name: "models", status: "missing", detail: `none in ${root}`, remedy: "`cifar train` or `cifar up` makes one" };
+    return {
+      name: "models",
+      status: "missing",
+      detail: `none in ${root}`,
+      remedy: "`cifar train` or `cifar up` makes one",
+    };
   const mark = newest.metadata.dataset.synthetic ? " [SYNTHETIC]" : "";
   return {
     name: "models",

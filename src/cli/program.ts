@@ -49,7 +49,7 @@ export function createProgram(terminal: Terminal): Command {
 export async function runCommandLine(terminal: Terminal, args: readonly string[]): Promise<number> {
   try {
     await createProgram(terminal).parseAsync([...args], { from: "user" });
-    return Number(process.exitCode ?? 0);
+    return terminal.status.code;
   } catch (error) {
     const has = (flag: string): boolean => args.includes(flag);
     return reportFailure(terminal, error, { json: has("--json"), debug: has("--debug") });

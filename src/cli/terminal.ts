@@ -7,11 +7,13 @@ export interface Terminal {
   /** Whether `err` is a screen that progress bars can be drawn on. */
   readonly interactive: boolean;
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** A command that ends otherwise than well without throwing puts its exit code here. */
+  readonly status: { code: number };
 }
 
 export function processTerminal(): Terminal {
   const interactive = process.stderr.isTTY === true && process.env.TERM !== "dumb";
-  return { out: process.stdout, err: process.stderr, interactive, env: process.env };
+  return { out: process.stdout, err: process.stderr, interactive, env: process.env, status: { code: 0 } };
 }
 
 /** One line of the result. */

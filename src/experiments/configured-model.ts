@@ -1,6 +1,6 @@
 import { PipelineError } from "../base/errors.ts";
 import type { Config } from "../config/schema.ts";
-import { type Model, type ModelOptions } from "../models/model.ts";
+import type { Model, ModelOptions } from "../models/model.ts";
 import { type ModelName, models } from "../models/registry.ts";
 
 interface InputShape {

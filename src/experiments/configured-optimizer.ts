@@ -70,7 +70,11 @@ function airbenchGroups({ model: options, training }: Config, model: Model, sche
   const scale = options.airbench.bias_lr_scale;
   const isNorm = ({ kind }: ParameterSpec): boolean => kind === "normBias" || kind === "normScale";
   return [
-    group("weights", choose(model, (spec) => !isNorm(spec)), { learningRate, weightDecay, schedule }),
+    group(
+      "weights",
+      choose(model, (spec) => !isNorm(spec)),
+      { learningRate, weightDecay, schedule },
+    ),
     group("norms", choose(model, isNorm), {
       learningRate: learningRate * scale,
       weightDecay: weightDecay / scale,
@@ -91,13 +95,25 @@ function muonAndSgd(
   const isMatrix = ({ kind }: ParameterSpec): boolean => kind === "filter" || kind === "linear";
   const bias = { learningRate: options.bias_learning_rate, weightDecay };
   const rest = [
-    group("earlyBiases", choose(model, ({ name }) => early.has(name)), { ...bias, schedule: linearToZero(earlySteps) }),
-    group("biases", choose(model, (spec) => !isMatrix(spec) && !early.has(spec.name)), { ...bias, schedule }),
-    group("head", choose(model, ({ kind }) => kind === "linear"), {
-      learningRate: options.head_learning_rate,
-      weightDecay,
-      schedule,
-    }),
+    group(
+      "earlyBiases",
+      choose(model, ({ name }) => early.has(name)),
+      { ...bias, schedule: linearToZero(earlySteps) },
+    ),
+    group(
+      "biases",
+      choose(model, (spec) => !isMatrix(spec) && !early.has(spec.name)),
+      { ...bias, schedule },
+    ),
+    group(
+      "head",
+      choose(model, ({ kind }) => kind === "linear"),
+      {
+        learningRate: options.head_learning_rate,
+        weightDecay,
+        schedule,
+      },
+    ),
   ].filter(({ parameters }) => parameters.length > 0);
   const filters = choose(model, ({ kind }) => kind === "filter");
   return combine(

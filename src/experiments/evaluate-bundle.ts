@@ -72,9 +72,16 @@ export async function evaluateBundle(
     { split, images, tta },
   );
   const { name, origin, digest, synthetic } = dataset;
-  return { evaluation, synthetic: synthetic || metadata.dataset.synthetic, dataset: { name, origin, digest }, sameData };
+  return {
+    evaluation,
+    synthetic: synthetic || metadata.dataset.synthetic,
+    dataset: { name, origin, digest },
+    sameData,
+  };
 }
 
 function listed(classes: readonly string[]): string {
-  return classes.length <= 10 ? classes.join(", ") : `${classes.slice(0, 10).join(", ")} and ${classes.length - 10} more`;
+  return classes.length <= 10
+    ? classes.join(", ")
+    : `${classes.slice(0, 10).join(", ")} and ${classes.length - 10} more`;
 }

@@ -36,7 +36,9 @@ export interface Evaluation {
   readonly images: number;
   readonly metrics: ClassificationMetrics;
   /** The same with test-time augmentation, where it was asked for. */
-  readonly withTta: { readonly tta: Exclude<TestTimeAugmentation, "none">; readonly metrics: ClassificationMetrics } | undefined;
+  readonly withTta:
+    | { readonly tta: Exclude<TestTimeAugmentation, "none">; readonly metrics: ClassificationMetrics }
+    | undefined;
   /** Mean gap between confidence and accuracy, with the calibrated temperature. */
   readonly calibrationError: number;
   readonly temperature: number;

@@ -31,13 +31,16 @@ export function configFingerprint(config: Config, datasetDigest: string): string
 }
 
 /** @throws RESUME_REFUSED naming every setting that is not as it was when the run was started */
-export function checkSameConfig(runId: string, { then, now }: { readonly then: Config; readonly now: Config }): void {
-  const before = flattenConfig(then);
+export function checkSameConfig(
+  runId: string,
+  { before, now }: { readonly before: Config; readonly now: Config },
+): void {
+  const old = flattenConfig(before);
   const changed = Object.entries(flattenConfig(now))
-    .filter(([key, value]) => !isFree(key) && before[key] !== value)
-    .map(([key, value]) => ({ key, then: before[key], now: value }));
+    .filter(([key, value]) => !isFree(key) && old[key] !== value)
+    .map(([key, value]) => ({ key, before: old[key], now: value }));
   if (changed.length === 0) return;
-  const list = changed.map((change) => `  - ${change.key}: was ${change.then}, is ${change.now}`).join("\n");
+  const list = changed.map((change) => `  - ${change.key}: was ${change.before}, is ${change.now}`).join("\n");
   throw new PipelineError(
     "RESUME_REFUSED",
     `run ${runId} was started with other settings, so it could not go on as the same run:\n${list}\n`,
@@ -46,10 +49,17 @@ export function checkSameConfig(runId: string, { then, now }: { readonly then: C
 }
 
 /** @throws RESUME_REFUSED when the images are not those that the run was started with */
-export function checkSameData(runId: string, { then, now }: { readonly then: string | undefined; readonly now: string }): void {
-  if (then === undefined || then === now) return;
-  throw new PipelineError("RESUME_REFUSED", `run ${runId} was started with other images (digest ${then}, now ${now})`, {
-    remedy: "name the original data with --set dataset.source=PATH, or start a new run",
-    details: { then, now },
-  });
+export function checkSameData(
+  runId: string,
+  { before, now }: { readonly before: string | undefined; readonly now: string },
+): void {
+  if (before === undefined || before === now) return;
+  throw new PipelineError(
+    "RESUME_REFUSED",
+    `run ${runId} was started with other images (digest ${before}, now ${now})`,
+    {
+      remedy: "name the original data with --set dataset.source=PATH, or start a new run",
+      details: { before, now },
+    },
+  );
 }

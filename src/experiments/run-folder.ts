@@ -75,9 +75,7 @@ export async function updateRun(run: RunFolder, change: Partial<RunRecord>): Pro
 export async function findRun(root: string, wanted: string): Promise<RunFolder> {
   const runs = await listRuns(root);
   const run =
-    wanted === "last"
-      ? runs[0]
-      : runs.find(({ record }) => record.runId === wanted || record.trackingRunId === wanted);
+    wanted === "last" ? runs[0] : runs.find(({ record }) => record.runId === wanted || record.trackingRunId === wanted);
   if (run === undefined) {
     const some = runs.slice(0, 5).map(({ record }) => record.runId);
     throw new PipelineError(

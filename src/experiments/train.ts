@@ -127,7 +127,7 @@ async function prepare(request: TrainingRequest, { signal, onEvent }: TrainingCo
     signal,
     onProgress: throttled((progress) => onEvent({ type: "data", ...progress })),
   });
-  checkSameData(runId, { then: request.datasetDigest, now: dataset.digest });
+  checkSameData(runId, { before: request.datasetDigest, now: dataset.digest });
   const preprocessing = preprocessingOf(dataset);
   const { trainIndices, validation: held } = splitDataset(config, dataset, rng);
   const few = (split: ImageSplit): ImageSplit =>
@@ -185,7 +185,11 @@ async function fitOptions(
     },
     executor: await createOnnxExecutor({ device: training.device, threads: training.threads }),
     rng: rng.split("dropout"),
-    initialWeights: initialWeights(model, rng.split("weights"), sampleFor(model, dataset, { trainIndices, preprocessing })),
+    initialWeights: initialWeights(
+      model,
+      rng.split("weights"),
+      sampleFor(model, dataset, { trainIndices, preprocessing }),
+    ),
     emaDecay: training.ema_decay ?? undefined,
     lookahead: training.lookahead ? {} : undefined,
     batches,
@@ -236,7 +240,10 @@ async function lastCheckpoint(directory: string, onEvent: TrainingContext["onEve
     return checkpoint;
   } catch (error) {
     if (!(error instanceof PipelineError && error.code === "CHECKPOINT_NOT_FOUND")) throw error;
-    onEvent({ type: "warning", message: "the run was stopped before its first checkpoint: it starts from the beginning" });
+    onEvent({
+      type: "warning",
+      message: "the run was stopped before its first checkpoint: it starts from the beginning",
+    });
     return undefined;
   }
 }

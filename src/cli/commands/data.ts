@@ -9,7 +9,7 @@ import { exitCodes, usageError } from "../failure.ts";
 import { count } from "../format.ts";
 import { onInterrupt } from "../interrupt.ts";
 import { dataDisplay } from "../progress.ts";
-import { note, print, printJson, table, type Terminal } from "../terminal.ts";
+import { note, print, printJson, type Terminal, table } from "../terminal.ts";
 import { syntheticNotice } from "../training-display.ts";
 
 interface DataArguments extends ConfigArguments {
@@ -26,17 +26,17 @@ export function addDataCommand(program: Command, terminal: Terminal): void {
   const data = program.command("data").description("get, check and look at the images");
   const add = (name: string, description: string): Command =>
     addOutputOptions(
-      addConfigOptions(
-        data.command(name).description(description).option("--offline", "never touch the network"),
-      ),
+      addConfigOptions(data.command(name).description(description).option("--offline", "never touch the network")),
     );
 
-  add("prepare", "download or unpack the images that the configuration names").action(async (options: DataArguments) => {
-    const dataset = await load(terminal, options);
-    if (dataset === undefined) return;
-    if (options.json === true) printJson(terminal, summary(dataset));
-    else for (const line of describe(dataset)) print(terminal, line);
-  });
+  add("prepare", "download or unpack the images that the configuration names").action(
+    async (options: DataArguments) => {
+      const dataset = await load(terminal, options);
+      if (dataset === undefined) return;
+      if (options.json === true) printJson(terminal, summary(dataset));
+      else for (const line of describe(dataset)) print(terminal, line);
+    },
+  );
 
   add("verify", "count the images, look for duplicates and damage").action(async (options: DataArguments) => {
     const dataset = await load(terminal, options);
@@ -55,7 +55,7 @@ export function addDataCommand(program: Command, terminal: Terminal): void {
       print(terminal, report.problems.length === 0 ? "no problem found" : "problems:");
       for (const problem of report.problems) print(terminal, `  - ${problem}`);
     }
-    if (report.problems.length > 0) process.exitCode = exitCodes.failed;
+    if (report.problems.length > 0) terminal.status.code = exitCodes.failed;
   });
 
   add("preview", "write a sheet of some images of each class")
@@ -90,7 +90,7 @@ async function load(terminal: Terminal, options: DataArguments): Promise<ImageDa
   } catch (error) {
     if (!signal.aborted) throw error;
     note(terminal, "stopped; what was downloaded is kept, the next time goes on from there");
-    process.exitCode = exitCodes.interrupted;
+    terminal.status.code = exitCodes.interrupted;
     return undefined;
   } finally {
     display.stop();

@@ -1,9 +1,9 @@
 import type { Command } from "commander";
-import { diagnose, type Finding } from "../diagnose.ts";
-import { packageVersion } from "../version.ts";
 import { addConfigOptions, addOutputOptions, type ConfigArguments, loadArguments } from "../config-options.ts";
+import { diagnose, type Finding } from "../diagnose.ts";
 import { exitCodes } from "../failure.ts";
-import { print, printJson, table, type Terminal } from "../terminal.ts";
+import { print, printJson, type Terminal, table } from "../terminal.ts";
+import { packageVersion } from "../version.ts";
 
 interface DoctorArguments extends ConfigArguments {
   readonly json?: boolean;
@@ -27,6 +27,6 @@ export function addDoctorCommand(program: Command, terminal: Terminal): void {
       });
       print(terminal, healthy ? "ready" : "not ready: see the problems above");
     }
-    if (!healthy) process.exitCode = exitCodes.failed;
+    if (!healthy) terminal.status.code = exitCodes.failed;
   });
 }

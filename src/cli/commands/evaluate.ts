@@ -50,7 +50,7 @@ export function addEvaluateCommand(program: Command, terminal: Terminal): void {
       for (const line of evaluationReport(evaluation, synthetic)) print(terminal, line);
     } catch (error) {
       if (!interrupt.signal.aborted) throw error;
-      process.exitCode = exitCodes.interrupted;
+      terminal.status.code = exitCodes.interrupted;
     } finally {
       display.stop();
     }

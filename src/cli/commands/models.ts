@@ -7,7 +7,7 @@ import { type Model, parameterCount } from "../../models/model.ts";
 import { models } from "../../models/registry.ts";
 import { addConfigOptions, addOutputOptions, type ConfigArguments, loadArguments } from "../config-options.ts";
 import { count, percent } from "../format.ts";
-import { note, print, printJson, table, type Terminal } from "../terminal.ts";
+import { note, print, printJson, type Terminal, table } from "../terminal.ts";
 
 interface ModelsArguments extends ConfigArguments {
   readonly bundles?: boolean;

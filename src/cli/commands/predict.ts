@@ -58,7 +58,7 @@ export function addPredictCommand(program: Command, terminal: Terminal): void {
         }
       }
     }
-    if (answers.some((answer) => "error" in answer)) process.exitCode = exitCodes.failed;
+    if (answers.some((answer) => "error" in answer)) terminal.status.code = exitCodes.failed;
   });
 }
 

@@ -23,7 +23,7 @@ export function addTrainCommand(program: Command, terminal: Terminal): void {
       sourceName: "cifar train",
       json: options.json ?? false,
     });
-    if (outcome.reason === "aborted") process.exitCode = exitCodes.interrupted;
+    if (outcome.reason === "aborted") terminal.status.code = exitCodes.interrupted;
   });
 }
 
@@ -41,6 +41,6 @@ function resolve(terminal: Terminal, options: TrainArguments, resume: Run | unde
     options.config === undefined && options.preset === undefined
       ? loadConfig({ file: runConfigFile(resume), env: {}, overrides: options.set })
       : loadArguments(terminal, options);
-  checkSameConfig(resume.record.runId, { then: own.config, now: given.config });
+  checkSameConfig(resume.record.runId, { before: own.config, now: given.config });
   return { loaded: given, resume };
 }

@@ -74,7 +74,7 @@ async function train(terminal: Terminal, loaded: LoadedConfig, options: UpArgume
   print(terminal, "there is no model yet: training a quick one");
   const outcome = await trainWithDisplay(terminal, { loaded: chosen, sourceName: "cifar up", json: false });
   if (outcome.bundle !== undefined) return readBundle(outcome.bundle.directory);
-  process.exitCode = exitCodes.interrupted;
+  terminal.status.code = exitCodes.interrupted;
   return undefined;
 }
 
@@ -95,7 +95,7 @@ async function prepare(
   } catch (error) {
     display.stop();
     if (signal.aborted) {
-      process.exitCode = exitCodes.interrupted;
+      terminal.status.code = exitCodes.interrupted;
       return undefined;
     }
     // Images that somebody named must be used or refused; only the default may be replaced.

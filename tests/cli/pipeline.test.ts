@@ -1,0 +1,272 @@
+import { mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import sharp from "sharp";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createSyntheticDataset } from "../../src/data/synthetic.ts";
+import { readBundle } from "../../src/inference/bundle.ts";
+import { openSqliteStore } from "../../src/tracking/sqlite-store.ts";
+import { type CliResult, eventsOf, runCli, startCli } from "./run-cli.ts";
+
+// Everything through the real program and the ONNX executor, on a small part of the synthetic images.
+const small = [
+  ...["dataset.source=synthetic", "dataset.limit=400", "model.name=airbench", "model.width=0.125"],
+  ...["model.airbench.whitening_samples=200", "training.batch_size=16", "training.num_epochs=2"],
+  ...["training.learning_rate=0.1", "training.lookahead=true", "training.ema_decay=0.9"],
+  ...["training.checkpoint_every_steps=4", "training.seed=7", "evaluation.batch_size=100"],
+].flatMap((setting) => ["--set", setting]);
+
+let root: string;
+let whole: string;
+let uninterrupted: CliResult;
+
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), "cli-pipeline-"));
+  whole = await workspace("whole");
+  uninterrupted = await runCli(["train", ...small, "--set", "evaluation.tta=mirror", "--json"], { cwd: whole });
+});
+afterAll(() => rm(root, { recursive: true, force: true }));
+
+async function workspace(name: string): Promise<string> {
+  const folder = join(root, name);
+  await mkdir(folder);
+  return folder;
+}
+
+async function onlyBundle(cwd: string) {
+  const models = join(cwd, "checkpoints", "models");
+  const names = await readdir(models);
+  expect(names).toHaveLength(1);
+  return readBundle(join(models, names[0]!));
+}
+
+async function lastCheckpoint(cwd: string): Promise<Buffer> {
+  const [run] = await readdir(join(cwd, "checkpoints", "runs"));
+  return readFile(join(cwd, "checkpoints", "runs", run!, "last.safetensors"));
+}
+
+/** Trains until `atStep`, then sends the signal. */
+async function interruptedTraining(cwd: string, atStep: number, signal: NodeJS.Signals): Promise<CliResult> {
+  let sent = false;
+  return startCli(["train", ...small, "--json"], {
+    cwd,
+    onLine(line, child) {
+      if (sent || JSON.parse(line).globalStep !== atStep) return;
+      sent = true;
+      child.kill(signal);
+    },
+  }).ended;
+}
+
+describe("cifar train", () => {
+  it("writes one JSON line for each event, from the run to the result", () => {
+    expect(uninterrupted.code, uninterrupted.stderr).toBe(0);
+    const events = eventsOf(uninterrupted.stdout);
+    const types = events.map(({ type }) => type);
+    expect([...new Set(types)]).toEqual([
+      ...["run", "dataset", "start", "step", "checkpoint", "epoch", "stop", "evaluation", "bundle", "result"],
+    ]);
+    expect(types.filter((type) => type === "step")).toHaveLength(2 * 22);
+    expect(types.filter((type) => type === "epoch")).toHaveLength(2);
+    expect(events.find(({ type }) => type === "dataset")).toMatchObject({ synthetic: true, trainImages: 360 });
+    expect(events.at(-1)).toMatchObject({ type: "result", reason: "completed", globalStep: 44, synthetic: true });
+  });
+
+  it("writes a bundle that says all about its making", async () => {
+    const { metadata } = await onlyBundle(whole);
+    const evaluation = eventsOf(uninterrupted.stdout).find(({ type }) => type === "evaluation") as never as {
+      metrics: { accuracy: number; loss: number; macroF1: number };
+      withTta: { metrics: { accuracy: number } };
+    };
+    const { accuracy, loss, macroF1 } = evaluation.metrics;
+    expect(metadata).toMatchObject({
+      model: { architecture: "airbench" },
+      dataset: { name: "synthetic", synthetic: true },
+      metrics: { test: { accuracy, loss, macroF1, accuracyWithTta: evaluation.withTta.metrics.accuracy } },
+      reference: { count: 40 },
+      training: { seed: 7, epochs: 2, config: { model: { width: 0.125 } } },
+    });
+    expect(metadata.name).toMatch(/^airbench_trainer_\d{8}-\d{6}$/);
+    expect(metadata.calibration.temperature).not.toBe(1);
+    // It has learnt something: chance is a tenth.
+    expect(accuracy).toBeGreaterThan(0.15);
+  });
+
+  it("records the run in the tracking store", async () => {
+    const { metadata } = await onlyBundle(whole);
+    await using store = await openSqliteStore({ path: join(whole, "runs", "tracking.sqlite") });
+    const { info, data } = await store.getRun(metadata.training.runId!);
+    expect(info.status).toBe("FINISHED");
+    const values = new Map(data.metrics.map(({ key, value }) => [key, value]));
+    expect(values.get("test_accuracy")).toBe(metadata.metrics.test!.accuracy);
+    expect(values.has("val_accuracy")).toBe(true);
+    expect(data.params).toContainEqual({ key: "training.batch_size", value: "16" });
+    expect(data.tags).toContainEqual({ key: "dataset.synthetic", value: "true" });
+    const artifacts = join(
+      whole,
+      "runs",
+      "artifacts",
+      ...info.artifactUri.slice("mlflow-artifacts:/".length).split("/"),
+    );
+    expect((await readdir(artifacts)).sort()).toEqual(
+      ["config.yaml", "confusion_matrix.json", "metrics.json", "model", "validation.json"].sort(),
+    );
+    expect((await readdir(join(artifacts, "model"))).sort()).toEqual(["metadata.json", "model.onnx"]);
+  });
+
+  it("killed at any moment and resumed ends in the same bits as without", async () => {
+    const cwd = await workspace("killed");
+    const killed = await interruptedTraining(cwd, 27, "SIGKILL");
+    expect(killed.code).toBeNull();
+    expect(eventsOf(killed.stdout).some(({ type }) => type === "result")).toBe(false);
+    const resumed = await runCli(["train", "--resume", "last", "--json"], { cwd });
+    expect(resumed.code, resumed.stderr).toBe(0);
+    const events = eventsOf(resumed.stdout);
+    const { resumedFromStep } = events.find(({ type }) => type === "start") as never as { resumedFromStep: number };
+    expect(resumedFromStep).toBeGreaterThanOrEqual(22);
+    expect(resumedFromStep).toBeLessThan(44);
+    const [again, first] = [await onlyBundle(cwd), await onlyBundle(whole)];
+    expect(again.metadata.modelSha256).toBe(first.metadata.modelSha256);
+    expect(again.metadata.calibration).toEqual(first.metadata.calibration);
+    expect(again.metadata.metrics.validation).toEqual(first.metadata.metrics.validation);
+    const [runId, resumedId] = [killed, resumed].map(({ stdout }) => eventsOf(stdout)[0]!.trackingRunId);
+    expect(resumedId).toBe(runId);
+  });
+
+  it("stopped by Ctrl-C saves, tells how to go on, refuses other settings and ends in the same bits", async () => {
+    const cwd = await workspace("stopped");
+    const stopped = await interruptedTraining(cwd, 10, "SIGINT");
+    expect(stopped.code).toBe(130);
+    const result = eventsOf(stopped.stdout).at(-1) as never as { reason: string; globalStep: number; runId: string };
+    expect(result).toMatchObject({ type: "result", reason: "aborted" });
+    expect(result.globalStep).toBeLessThan(44);
+    expect(stopped.stderr).toContain(`cifar train --resume ${result.runId}`);
+
+    const changed = await runCli(["train", "--resume", "last", "--set", "training.learning_rate=0.2"], { cwd });
+    expect(changed.code).toBe(2);
+    expect(changed.stderr).toContain("training.learning_rate: was 0.1, is 0.2");
+
+    const resumed = await runCli(["train", "--resume", result.runId, "--json"], { cwd });
+    expect(resumed.code, resumed.stderr).toBe(0);
+    expect(eventsOf(resumed.stdout).find(({ type }) => type === "start")).toMatchObject({
+      resumedFromStep: result.globalStep,
+    });
+    expect((await onlyBundle(cwd)).metadata.modelSha256).toBe((await onlyBundle(whole)).metadata.modelSha256);
+    const state = (file: Buffer): Buffer => file.subarray(8 + Number(file.readBigUInt64LE(0)));
+    expect(state(await lastCheckpoint(cwd)).equals(state(await lastCheckpoint(whole)))).toBe(true);
+
+    const finished = await runCli(["train", "--resume", "last"], { cwd });
+    expect(finished.code).toBe(2);
+    expect(finished.stderr).toContain("is finished");
+  });
+});
+
+describe("cifar evaluate", () => {
+  it("finds the very metrics that the training found", async () => {
+    const { metadata } = await onlyBundle(whole);
+    const test = await runCli(["evaluate", "--tta", "--json"], { cwd: whole });
+    expect(test.code, test.stderr).toBe(0);
+    const { accuracy, loss, macroF1, accuracyWithTta } = metadata.metrics.test!;
+    expect(JSON.parse(test.stdout)).toMatchObject({
+      model: metadata.name,
+      synthetic: true,
+      sameData: true,
+      images: 1000,
+      metrics: { accuracy, loss, macroF1 },
+      withTta: { tta: "mirror", metrics: { accuracy: accuracyWithTta } },
+    });
+    const validation = await runCli(["evaluate", "--split", "val"], { cwd: whole });
+    expect(validation.stdout).toContain("SYNTHETIC");
+    const shown = (100 * metadata.metrics.validation!.accuracy).toFixed(2);
+    expect(validation.stdout).toContain(`validation accuracy ${shown} %  [SYNTHETIC] on 40 images`);
+  });
+});
+
+describe("cifar predict and cifar serve", () => {
+  it("give the same bits for the same image", async () => {
+    const { test, classes, height, width } = createSyntheticDataset({ trainCount: 0, testCount: 3 });
+    const plane = height * width;
+    const files = await Promise.all(
+      [0, 1, 2].map(async (n) => {
+        const pixels = new Uint8Array(3 * plane).map(
+          (_, i) => test.images[(3 * n + (i % 3)) * plane + Math.floor(i / 3)]!,
+        );
+        const file = join(whole, `image-${n}.png`);
+        await sharp(pixels, { raw: { width, height, channels: 3 } }).toFile(file);
+        return file;
+      }),
+    );
+    const predicted = await runCli(["predict", ...files, join(whole, "missing.png"), "--json"], { cwd: whole });
+    expect(predicted.code).toBe(1);
+    const { predictions, synthetic_data } = JSON.parse(predicted.stdout);
+    expect(synthetic_data).toBe(true);
+    expect(predictions[3]).toMatchObject({ error: { code: "INVALID_ARGUMENT" } });
+
+    const { child, ended } = startCli(["serve", "--port", "0"], { cwd: whole });
+    const url = await new Promise<string>((resolve, reject) => {
+      child.stderr!.on("data", (chunk: Buffer) => {
+        const [, found] = / at (http:\S+) /.exec(chunk.toString()) ?? [];
+        if (found !== undefined) resolve(found);
+      });
+      child.once("close", () => reject(new Error("the server ended early")));
+    });
+    for (const [n, file] of files.entries()) {
+      const form = new FormData();
+      form.append("file", new Blob([new Uint8Array(await readFile(file))]), "image.png");
+      const answer = await (await fetch(`${url}/predict`, { method: "POST", body: form })).json();
+      const { predicted_class, predicted_label, confidence, all_probabilities } = predictions[n];
+      expect(answer).toMatchObject({ predicted_class, predicted_label, confidence, all_probabilities });
+      expect(Object.keys(all_probabilities)).toEqual([...classes]);
+    }
+    child.kill("SIGTERM");
+    expect((await ended).code).toBe(0);
+  });
+
+  it("serve says clearly when the port is taken", async () => {
+    const other = createServer();
+    await new Promise<void>((resolve) => {
+      other.listen(0, "127.0.0.1", resolve);
+    });
+    const { port } = other.address() as { port: number };
+    const { code, stderr } = await runCli(["up", "--no-train", "--port", `${port}`], { cwd: whole });
+    other.close();
+    expect(code).toBe(1);
+    expect(stderr).toMatch(
+      /cannot listen on 127\.0\.0\.1 port \d+: another program uses it\n.*--port.*\n.*ADDRESS_UNAVAILABLE/s,
+    );
+  });
+});
+
+describe("cifar up", () => {
+  it("without a model and without leave to train says so", async () => {
+    const cwd = await workspace("bare");
+    const { code, stderr } = await runCli(["up", "--no-train", "--port", "0"], { cwd });
+    expect(code).toBe(1);
+    expect(stderr).toContain("code: BUNDLE_NOT_FOUND");
+  });
+
+  it("offline and without images trains on synthetic ones, says so and serves; the second start serves at once", async () => {
+    const cwd = await workspace("up");
+    const tiny = ["training.num_epochs=1", "training.warmup_epochs=0", "model.width=0.125", "training.fast_dev=true"];
+    const args = ["up", "--offline", "--port", "0", ...tiny.flatMap((setting) => ["--set", setting])];
+    const start = async () => {
+      const { child, ended } = startCli(args, {
+        cwd,
+        onLine: (line) => {
+          if (line === "Ctrl-C stops") child.kill("SIGINT");
+        },
+      });
+      return ended;
+    };
+    const first = await start();
+    expect(first.code, first.stderr).toBe(0);
+    expect(first.stdout).toContain("USING SYNTHETIC data");
+    expect(first.stdout).toMatch(/serving airbench_trainer_\S+, test accuracy .* \[SYNTHETIC\]/);
+    expect(first.stdout).toMatch(/upload page {4}http:\/\/127\.0\.0\.1:\d+\//);
+    const second = await start();
+    expect(second.code, second.stderr).toBe(0);
+    expect(second.stdout).not.toContain("training");
+    expect(second.stdout).toContain("serving airbench_trainer_");
+  });
+});

@@ -1,0 +1,132 @@
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { PassThrough } from "node:stream";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { runCommandLine } from "../../src/cli/program.ts";
+import { renderCommandReference } from "../../src/cli/reference.ts";
+
+let folder: string;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "cli-usage-"));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+async function cifar(...args: readonly string[]) {
+  const out = new PassThrough();
+  const err = new PassThrough();
+  const code = await runCommandLine({ out, err, interactive: false, env: {}, status: { code: 0 } }, args);
+  return { code, out: out.read()?.toString() ?? "", err: err.read()?.toString() ?? "" };
+}
+
+/** Nothing of the folder that the tests run in. */
+const empty = async (): Promise<string> => {
+  const file = join(folder, "empty.yaml");
+  await writeFile(file, "training: {checkpoint_dir: /nowhere/checkpoints}\n");
+  return file;
+};
+
+describe("cifar", () => {
+  it("has its help in docs/cli.md", async () => {
+    const page = await readFile(new URL("../../docs/cli.md", import.meta.url), "utf8");
+    expect(renderCommandReference(), "run: node scripts/build.mjs && node scripts/generate-docs.mjs").toBe(page);
+  });
+
+  it("shows help and version as results", async () => {
+    const help = await cifar("--help");
+    expect(help.code).toBe(0);
+    for (const name of ["up", "train", "evaluate", "predict", "serve", "data", "models", "doctor"]) {
+      expect(help.out).toMatch(new RegExp(`^  ${name} `, "m"));
+    }
+    expect(await cifar("--version")).toMatchObject({ code: 0, out: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) });
+  });
+
+  it.each([
+    [["trian"], "Did you mean train?"],
+    [["train", "--jsno"], "Did you mean --json?"],
+    [["data", "prepear"], "Did you mean prepare?"],
+    [["predict"], "missing required argument 'file'"],
+    [["evaluate", "--split", "all"], "Allowed choices are test, val"],
+    [["predict", "x.png", "--top-k", "0"], "whole number of at least 1"],
+  ])("refuses %j with exit code 2 and a hint", async (args, hint) => {
+    const { code, out, err } = await cifar(...args);
+    expect({ code, out }).toEqual({ code: 2, out: "" });
+    expect(err).toContain(hint);
+  });
+
+  it.each([
+    [["--set", "training.batchsize=3"], "did you mean training.batch_size?"],
+    [["--set", "training.batch_size=0"], "training.batch_size is 0 but must be a whole number >= 1"],
+    [["--set", "training.batch_size"], "write it as section.key=value"],
+    [["--set", "training.optimizer=adam"], "did you mean adamw?"],
+    [["--preset", "quik"], "did you mean quick?"],
+    [["--set", "model.name=densenet121"], "possible now: resnet9 or airbench"],
+    [["--config", "/nowhere/config.yaml"], "/nowhere/config.yaml"],
+  ])("refuses the configuration %j with exit code 2", async (args, hint) => {
+    const { code, err } = await cifar("train", ...args);
+    expect(code).toBe(2);
+    expect(err).toContain(hint);
+    expect(err).toMatch(/code: CONFIG_/);
+    expect(err).not.toMatch(/\n {4}at /);
+  });
+
+  it("tells failures as JSON with --json, and where they come from with --debug", async () => {
+    const args = ["evaluate", "--config", await empty(), "--json", "--debug"];
+    const { code, out, err } = await cifar(...args);
+    expect(code).toBe(1);
+    expect(JSON.parse(out)).toMatchObject({
+      type: "error",
+      code: "BUNDLE_NOT_FOUND",
+      remedy: expect.stringContaining("cifar train"),
+    });
+    expect(err).toMatch(/what to do: train one with `cifar train`.*\n {2}code: BUNDLE_NOT_FOUND\n.*\n {4}at /s);
+  });
+
+  it("refuses to resume what is not there", async () => {
+    const { code, err } = await cifar("train", "--resume", "last", "--config", await empty());
+    expect(code).toBe(2);
+    expect(err).toContain("code: RUN_NOT_FOUND");
+  });
+
+  it("lists every architecture with its parameters", async () => {
+    const { code, out } = await cifar("models", "--json");
+    expect(code).toBe(0);
+    expect(JSON.parse(out).models).toEqual(
+      expect.arrayContaining([
+        { name: "resnet9", family: "resnet9", parameters: 6_573_130, input_size: 32, weights: null },
+        { name: "airbench", family: "airbench", parameters: 1_971_640, input_size: 32, weights: null },
+      ]),
+    );
+  });
+
+  it("looks at data without training: prepare, verify, preview", async () => {
+    const synthetic = ["--set", "dataset.source=synthetic", "--json"];
+    const prepared = await cifar("data", "prepare", ...synthetic);
+    expect(JSON.parse(prepared.out)).toMatchObject({ synthetic: true, train: 5000, test: 1000 });
+    const verified = await cifar("data", "verify", ...synthetic);
+    expect(verified.code).toBe(0);
+    expect(JSON.parse(verified.out)).toMatchObject({ synthetic: true, problems: [], testInTrain: 0 });
+    const file = join(folder, "sheet.png");
+    expect((await cifar("data", "preview", ...synthetic, "--out", file)).code).toBe(0);
+    expect((await readFile(file)).subarray(1, 4).toString()).toBe("PNG");
+    const plain = await cifar("data", "prepare", "--set", "dataset.source=synthetic");
+    expect(plain.out).toContain("SYNTHETIC");
+  });
+
+  it("finds out what is missing, with the remedy", async () => {
+    const { out } = await cifar("doctor", "--json", "--set", "dataset.source=/nowhere/cifar.tar.gz");
+    const { healthy, findings } = JSON.parse(out);
+    expect(healthy).toBe(false);
+    expect(findings).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ name: "node", status: "ok" }),
+        expect.objectContaining({
+          name: "images",
+          status: "problem",
+          remedy: expect.stringContaining("dataset.source"),
+        }),
+      ]),
+    );
+  });
+});
