@@ -68,7 +68,7 @@ export async function trainTiny({ epochs, log }: { epochs: number; log: (line: s
   const training = fit({
     step: {
       ...{ model, batchSize, mean, std, augmentation: { mode: "nearest", border: "reflect" } },
-      optimizer: adamw({ groups: decayGroups(model, { learningRate: 0.005, weightDecay: 0.01, schedule }) }),
+      optimizer: adamw({ groups: decayGroups(model, { learningRate: 0.01, weightDecay: 0.01, schedule }) }),
     },
     executor: await createOnnxExecutor(),
     rng: rng.split("dropout"),

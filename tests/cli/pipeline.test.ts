@@ -1,12 +1,12 @@
 import { mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { createSyntheticDataset } from "../../src/data/synthetic.ts";
 import { readBundle } from "../../src/inference/bundle.ts";
 import { openSqliteStore } from "../../src/tracking/sqlite-store.ts";
+import { cifar } from "./in-process.ts";
 import { type CliResult, eventsOf, runCli, startCli } from "./run-cli.ts";
 
 // Everything through the real program and the ONNX executor, on a small part of the synthetic images.
@@ -16,6 +16,9 @@ const small = [
   ...["training.learning_rate=0.1", "training.lookahead=true", "training.ema_decay=0.9"],
   ...["training.checkpoint_every_steps=4", "training.seed=7", "evaluation.batch_size=100"],
 ].flatMap((setting) => ["--set", setting]);
+
+// Processes of their own, on machines that may be busy.
+vi.setConfig({ testTimeout: 240_000, hookTimeout: 240_000 });
 
 let root: string;
 let whole: string;
@@ -143,9 +146,10 @@ describe("cifar train", () => {
     expect(result.globalStep).toBeLessThan(44);
     expect(stopped.stderr).toContain(`cifar train --resume ${result.runId}`);
 
-    const changed = await runCli(["train", "--resume", "last", "--set", "training.learning_rate=0.2"], { cwd });
+    const again = ["train", "--resume", "last", "--set", `training.checkpoint_dir=${join(cwd, "checkpoints")}`];
+    const changed = await cifar(...again, "--set", "training.learning_rate=0.2");
     expect(changed.code).toBe(2);
-    expect(changed.stderr).toContain("training.learning_rate: was 0.1, is 0.2");
+    expect(changed.err).toContain("training.learning_rate: was 0.1, is 0.2");
 
     const resumed = await runCli(["train", "--resume", result.runId, "--json"], { cwd });
     expect(resumed.code, resumed.stderr).toBe(0);
@@ -156,19 +160,19 @@ describe("cifar train", () => {
     const state = (file: Buffer): Buffer => file.subarray(8 + Number(file.readBigUInt64LE(0)));
     expect(state(await lastCheckpoint(cwd)).equals(state(await lastCheckpoint(whole)))).toBe(true);
 
-    const finished = await runCli(["train", "--resume", "last"], { cwd });
+    const finished = await cifar(...again);
     expect(finished.code).toBe(2);
-    expect(finished.stderr).toContain("is finished");
+    expect(finished.err).toContain("is finished");
   });
 });
 
 describe("cifar evaluate", () => {
   it("finds the very metrics that the training found", async () => {
-    const { metadata } = await onlyBundle(whole);
-    const test = await runCli(["evaluate", "--tta", "--json"], { cwd: whole });
-    expect(test.code, test.stderr).toBe(0);
+    const { metadata, directory } = await onlyBundle(whole);
+    const test = await cifar("evaluate", "--model", directory, "--tta", "--json");
+    expect(test.code, test.err).toBe(0);
     const { accuracy, loss, macroF1, accuracyWithTta } = metadata.metrics.test!;
-    expect(JSON.parse(test.stdout)).toMatchObject({
+    expect(JSON.parse(test.out)).toMatchObject({
       model: metadata.name,
       synthetic: true,
       sameData: true,
@@ -176,10 +180,10 @@ describe("cifar evaluate", () => {
       metrics: { accuracy, loss, macroF1 },
       withTta: { tta: "mirror", metrics: { accuracy: accuracyWithTta } },
     });
-    const validation = await runCli(["evaluate", "--split", "val"], { cwd: whole });
-    expect(validation.stdout).toContain("SYNTHETIC");
+    const validation = await cifar("evaluate", "--model", directory, "--split", "val");
+    expect(validation.out).toContain("SYNTHETIC");
     const shown = (100 * metadata.metrics.validation!.accuracy).toFixed(2);
-    expect(validation.stdout).toContain(`validation accuracy ${shown} %  [SYNTHETIC] on 40 images`);
+    expect(validation.out).toContain(`validation accuracy ${shown} %  [SYNTHETIC] on 40 images`);
   });
 });
 
@@ -197,9 +201,10 @@ describe("cifar predict and cifar serve", () => {
         return file;
       }),
     );
-    const predicted = await runCli(["predict", ...files, join(whole, "missing.png"), "--json"], { cwd: whole });
+    const { directory } = await onlyBundle(whole);
+    const predicted = await cifar("predict", ...files, join(whole, "missing.png"), "--model", directory, "--json");
     expect(predicted.code).toBe(1);
-    const { predictions, synthetic_data } = JSON.parse(predicted.stdout);
+    const { predictions, synthetic_data } = JSON.parse(predicted.out);
     expect(synthetic_data).toBe(true);
     expect(predictions[3]).toMatchObject({ error: { code: "INVALID_ARGUMENT" } });
 
@@ -222,30 +227,9 @@ describe("cifar predict and cifar serve", () => {
     child.kill("SIGTERM");
     expect((await ended).code).toBe(0);
   });
-
-  it("serve says clearly when the port is taken", async () => {
-    const other = createServer();
-    await new Promise<void>((resolve) => {
-      other.listen(0, "127.0.0.1", resolve);
-    });
-    const { port } = other.address() as { port: number };
-    const { code, stderr } = await runCli(["up", "--no-train", "--port", `${port}`], { cwd: whole });
-    other.close();
-    expect(code).toBe(1);
-    expect(stderr).toMatch(
-      /cannot listen on 127\.0\.0\.1 port \d+: another program uses it\n.*--port.*\n.*ADDRESS_UNAVAILABLE/s,
-    );
-  });
 });
 
 describe("cifar up", () => {
-  it("without a model and without leave to train says so", async () => {
-    const cwd = await workspace("bare");
-    const { code, stderr } = await runCli(["up", "--no-train", "--port", "0"], { cwd });
-    expect(code).toBe(1);
-    expect(stderr).toContain("code: BUNDLE_NOT_FOUND");
-  });
-
   it("offline and without images trains on synthetic ones, says so and serves; the second start serves at once", async () => {
     const cwd = await workspace("up");
     const tiny = ["training.num_epochs=1", "training.warmup_epochs=0", "model.width=0.125", "training.fast_dev=true"];

@@ -1,10 +1,10 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { PassThrough } from "node:stream";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { runCommandLine } from "../../src/cli/program.ts";
 import { renderCommandReference } from "../../src/cli/reference.ts";
+import { cifar } from "./in-process.ts";
 
 let folder: string;
 
@@ -12,13 +12,6 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "cli-usage-"));
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
-
-async function cifar(...args: readonly string[]) {
-  const out = new PassThrough();
-  const err = new PassThrough();
-  const code = await runCommandLine({ out, err, interactive: false, env: {}, status: { code: 0 } }, args);
-  return { code, out: out.read()?.toString() ?? "", err: err.read()?.toString() ?? "" };
-}
 
 /** Nothing of the folder that the tests run in. */
 const empty = async (): Promise<string> => {
@@ -108,10 +101,9 @@ describe("cifar", () => {
     expect(verified.code).toBe(0);
     expect(JSON.parse(verified.out)).toMatchObject({ synthetic: true, problems: [], testInTrain: 0 });
     const file = join(folder, "sheet.png");
-    expect((await cifar("data", "preview", ...synthetic, "--out", file)).code).toBe(0);
+    const sheet = await cifar("data", "preview", "--set", "dataset.source=synthetic", "--out", file);
+    expect(sheet).toMatchObject({ code: 0, out: expect.stringContaining("SYNTHETIC") });
     expect((await readFile(file)).subarray(1, 4).toString()).toBe("PNG");
-    const plain = await cifar("data", "prepare", "--set", "dataset.source=synthetic");
-    expect(plain.out).toContain("SYNTHETIC");
   });
 
   it("finds out what is missing, with the remedy", async () => {
@@ -128,5 +120,24 @@ describe("cifar", () => {
         }),
       ]),
     );
+  });
+
+  it("up refuses a taken port before it does anything else", async () => {
+    const other = createServer();
+    await new Promise<void>((resolve) => {
+      other.listen(0, "127.0.0.1", resolve);
+    });
+    const { port } = other.address() as AddressInfo;
+    const { code, err } = await cifar("up", "--config", await empty(), "--port", `${port}`);
+    other.close();
+    expect(code).toBe(1);
+    expect(err).toContain(`cannot listen on 127.0.0.1 port ${port}: another program uses it`);
+    expect(err).toMatch(/what to do: .*--port\n {2}code: ADDRESS_UNAVAILABLE/);
+  });
+
+  it("up without a model and without leave to train says so", async () => {
+    const { code, err } = await cifar("up", "--no-train", "--config", await empty(), "--port", "0");
+    expect(code).toBe(1);
+    expect(err).toContain("code: BUNDLE_NOT_FOUND");
   });
 });
