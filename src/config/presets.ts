@@ -44,6 +44,7 @@ export const presets = {
   /** airbench94 with Muon for the filters: batch 2000, 8 epochs, learning rate falling linearly to 0. */
   airbench94_muon: {
     ...airbench94,
+    model: { name: "airbench", width: 1, airbench: { logit_scale: 1 / 256 } },
     training: {
       ...airbench94.training,
       batch_size: 2000,

@@ -68,7 +68,7 @@ async function foldConstants(graph: Graph, weights: Named<Tensor>): Promise<Grap
   executable.writeState(weights);
   const results = await executable.run({});
   const constants = new Map(values.map((value, i) => [value, constant(results[`${i}`]!)]));
-  return substitute(graph, (value) => constants.get(value)).graph;
+  return substitute(graph, (value) => constants.get(value));
 }
 
 /** A maximum commutes with an affine map of positive scale: moved before the pooling, it joins the convolution. */
@@ -81,5 +81,5 @@ function affineBeforePooling(graph: Graph): Graph {
     if (floatData(scale.attrs.tensor).some((factor) => factor <= 0)) return undefined;
     const affine = apply("channelAffine", [pooled.operands[0]!, scale, bias!], {});
     return apply("maxPool2d", [affine], pooled.attrs);
-  }).graph;
+  });
 }
