@@ -18,7 +18,7 @@ import {
   decayGroups,
   exportInferenceModel,
   fit,
-  globalAvgPool,
+  flatten,
   initialWeights,
   linear,
   loadInferenceModel,
@@ -50,8 +50,8 @@ export async function trainTiny({ epochs, log }: { epochs: number; log: (line: s
       block("stem", 3, 16),
       block("body", 16, 32),
       block("top", 32, 64),
-      globalAvgPool,
-      linear("head", { inFeatures: 64, outFeatures: classes.length }),
+      flatten,
+      linear("head", { inFeatures: 64 * (height / 8) * (width / 8), outFeatures: classes.length }),
     ),
   };
 
@@ -68,7 +68,7 @@ export async function trainTiny({ epochs, log }: { epochs: number; log: (line: s
   const training = fit({
     step: {
       ...{ model, batchSize, mean, std, augmentation: { mode: "nearest", border: "reflect" } },
-      optimizer: adamw({ groups: decayGroups(model, { learningRate: 0.01, weightDecay: 0.01, schedule }) }),
+      optimizer: adamw({ groups: decayGroups(model, { learningRate: 0.004, weightDecay: 0.01, schedule }) }),
     },
     executor: await createOnnxExecutor(),
     rng: rng.split("dropout"),
