@@ -2,7 +2,7 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { PipelineError } from "../base/errors.ts";
 import type { Config } from "../config/schema.ts";
-import { modelsDirectory } from "../experiments/train.ts";
+import { modelsDirectory } from "../experiments/run-folder.ts";
 import { type Bundle, newestBundle, readBundle } from "../inference/bundle.ts";
 
 /**

@@ -9,7 +9,7 @@ import { isPipelineError } from "../base/errors.ts";
 import type { Config } from "../config/schema.ts";
 import { cifarFormats } from "../data/cifar.ts";
 import { statementOf } from "../experiments/error-transfer.ts";
-import { modelsDirectory } from "../experiments/train.ts";
+import { modelsDirectory } from "../experiments/run-folder.ts";
 import { listBundles } from "../inference/bundle.ts";
 import { createSystemMonitor } from "../observability/system.ts";
 import { defaultStorePath } from "../tracking/sqlite-store.ts";

@@ -35,6 +35,10 @@ export function runsDirectory(config: Config): string {
   return join(config.training.checkpoint_dir, "runs");
 }
 
+export function modelsDirectory(config: Config): string {
+  return join(config.training.checkpoint_dir, "models");
+}
+
 /** The configuration that a run was started with. */
 export function runConfigFile({ directory }: RunFolder): string {
   return join(directory, configFile);

@@ -1,5 +1,4 @@
 import { availableParallelism } from "node:os";
-import { join } from "node:path";
 import { createOnnxExecutor } from "../backends/onnx/executor.ts";
 import { exportInferenceModel } from "../backends/onnx/export.ts";
 import { loadInferenceModel } from "../backends/onnx/inference-model.ts";
@@ -9,49 +8,25 @@ import type { Config } from "../config/schema.ts";
 import type { ImageDataset, ImageSplit } from "../data/dataset.ts";
 import { firstImages } from "../data/image-memory.ts";
 import { createLoader, type Loader } from "../data/loader.ts";
-import { type Bundle, writeBundle } from "../inference/bundle.ts";
 import { normalise, type Preprocessing } from "../inference/preprocess.ts";
-import { buildInferenceGraph, initialWeights, type Model, parameterCount } from "../models/model.ts";
+import { initialWeights, type Model } from "../models/model.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { type BatchSource, limitSteps, overfitOneBatch } from "../training/batches.ts";
-import { fitTemperature } from "../training/calibration.ts";
 import { loadCheckpoint } from "../training/checkpoint.ts";
-import { logitsOf } from "../training/evaluate.ts";
 import { type FitOptions, fit, type TrainResult } from "../training/fit.ts";
 import type { ModelFormat } from "../training/validation.ts";
 import { configuredAugmentation } from "./configured-augmentation.ts";
 import { chooseImages, loadConfiguredDataset, preprocessingOf, splitDataset } from "./configured-dataset.ts";
 import { configuredModel } from "./configured-model.ts";
 import { configuredOptimizer } from "./configured-optimizer.ts";
-import { driftReference, emptyReference } from "./drift-reference.ts";
-import { bind, evaluateModel } from "./evaluate-model.ts";
-import type { Evaluation, ExperimentEvent, TrainingOutcome } from "./events.ts";
+import { bind } from "./evaluate-model.ts";
+import type { TrainingOutcome } from "./events.ts";
+import { finishTraining } from "./finish-training.ts";
 import { checkSameData, configFingerprint } from "./resume-check.ts";
-import { timestamp } from "./run-folder.ts";
+import type { TrainingContext, TrainingRequest } from "./training-request.ts";
 
 /** With training.fast_dev: so many steps an epoch, batches of each evaluation, and epochs. */
 const fastDev = { steps: 3, batches: 2, epochs: 2 } as const;
-
-export interface TrainingRequest {
-  readonly config: Config;
-  /** The configuration as it is saved with the bundle. */
-  readonly resolved: Readonly<Record<string, unknown>>;
-  readonly runId: string;
-  /** Where the checkpoints are. */
-  readonly directory: string;
-  readonly mode: "start" | "resume";
-  /** Of the run that is resumed. */
-  readonly datasetDigest?: string | undefined;
-  /** Recorded in the bundle. */
-  readonly trackingRunId?: string | undefined;
-  readonly gitRevision?: string | undefined;
-}
-
-export interface TrainingContext {
-  readonly signal: AbortSignal;
-  readonly onEvent: (event: ExperimentEvent) => void;
-  readonly now?: () => Date;
-}
 
 /**
  * A whole experiment, from the configuration to the model bundle. It blocks its thread: run it in a worker.
@@ -60,11 +35,6 @@ export interface TrainingContext {
 export async function runTraining(request: TrainingRequest, context: TrainingContext): Promise<TrainingOutcome> {
   const { config } = request;
   const { signal } = context;
-  if (config.training.use_amp) {
-    throw new PipelineError("CONFIG_UNSUPPORTED", "training.use_amp: mixed precision is not available yet", {
-      remedy: "set training.use_amp=false",
-    });
-  }
   try {
     return await train(request, context);
   } catch (error) {
@@ -105,7 +75,7 @@ async function train(request: TrainingRequest, context: TrainingContext): Promis
   const outcome = { reason, epochs, globalStep, trainingFlops, synthetic: dataset.synthetic };
   if (reason === "aborted") return { ...outcome, bundle: undefined, test: undefined };
   if (reason === "not-a-number") throw diverged(globalStep, config);
-  return { ...outcome, ...(await finish(request, context, { prepared, result, format, model })) };
+  return { ...outcome, ...(await finishTraining(request, context, { prepared, result, format, model })) };
 }
 
 interface Prepared {
@@ -170,6 +140,12 @@ async function fitOptions(
   const extent = { epochs, stepsPerEpoch: batches.stepsPerEpoch };
   const sampling = configuredAugmentation(config, dataset)?.sampling;
   const early = training.early_stopping && !training.overfit_one_batch;
+  const executor = await createOnnxExecutor({ device: training.device, threads: training.threads });
+  if (training.use_amp && !executor.mixedPrecision) {
+    throw new PipelineError("DEVICE_UNAVAILABLE", `training.use_amp: ${executor.device} has no fast half precision`, {
+      remedy: "set training.use_amp=false",
+    });
+  }
   return {
     step: {
       model,
@@ -180,10 +156,11 @@ async function fitOptions(
       mean: preprocessing.mean,
       std: preprocessing.std,
       labelSmoothing: training.label_smoothing,
+      precision: training.use_amp ? "mixed" : "float32",
       ...(training.grad_clip_norm === null ? {} : { gradClipNorm: training.grad_clip_norm }),
       ...(sampling === undefined ? {} : { augmentation: sampling }),
     },
-    executor: await createOnnxExecutor({ device: training.device, threads: training.threads }),
+    executor,
     rng: rng.split("dropout"),
     initialWeights: initialWeights(
       model,
@@ -245,106 +222,6 @@ async function lastCheckpoint(directory: string, onEvent: TrainingContext["onEve
       message: "the run was stopped before its first checkpoint: it starts from the beginning",
     });
     return undefined;
-  }
-}
-
-interface Finished {
-  readonly prepared: Prepared;
-  readonly result: TrainResult;
-  readonly format: ModelFormat;
-  readonly model: Model;
-}
-
-/** Exports, calibrates and evaluates the best weights and writes the bundle. */
-async function finish(
-  request: TrainingRequest,
-  { signal, onEvent, now = () => new Date() }: TrainingContext,
-  { prepared, result, format, model }: Finished,
-): Promise<Pick<TrainingOutcome, "bundle" | "test">> {
-  const { config } = request;
-  const { dataset, validation, test: testImages, preprocessing } = prepared;
-  const batchSize = config.evaluation.batch_size;
-  // Any batch above 1 will do: it becomes free in the file.
-  const modelBytes = await format.exportModel(buildInferenceGraph(model, { batch: 2 }), result.weights);
-  await using loaded = await format.loadModel(modelBytes);
-  const validationLogits =
-    validation === undefined
-      ? undefined
-      : await logitsOf({ model: loaded, split: validation, normalise: bind(preprocessing), batchSize, signal });
-  const temperature =
-    validation === undefined || validationLogits === undefined
-      ? 1
-      : fitTemperature(validationLogits, validation.labels).temperature;
-  const test: Evaluation = await evaluateModel(
-    { model: loaded, preprocessing, classes: dataset.classes, batchSize, temperature, signal },
-    { split: "test", images: testImages, tta: config.evaluation.tta },
-  );
-  onEvent({ type: "evaluation", synthetic: dataset.synthetic, ...test });
-
-  const createdAt = now();
-  const bundle = await writeNewBundle(config, createdAt, (name) => ({
-    modelBytes,
-    metadata: {
-      formatVersion: 1,
-      name,
-      createdAt: createdAt.toISOString(),
-      model: {
-        architecture: model.name,
-        parameterCount: parameterCount(model),
-        inputName: "images",
-        outputName: "logits",
-      },
-      classes: [...dataset.classes],
-      preprocessing,
-      dataset: { name: dataset.name, synthetic: dataset.synthetic, digest: dataset.digest },
-      metrics: {
-        ...(result.validation === undefined ? {} : { validation: headline(result.validation) }),
-        test: {
-          ...headline(test.metrics),
-          ...(test.withTta === undefined ? {} : { accuracyWithTta: test.withTta.metrics.accuracy }),
-        },
-      },
-      calibration: { temperature },
-      reference:
-        validationLogits === undefined
-          ? emptyReference(dataset.classes.length)
-          : driftReference(validationLogits, temperature),
-      training: {
-        seed: config.training.seed,
-        epochs: result.epochs,
-        runId: request.trackingRunId ?? request.runId,
-        ...(request.gitRevision === undefined ? {} : { gitRevision: request.gitRevision }),
-        config: { ...request.resolved },
-      },
-    },
-  }));
-  const { directory, metadata } = bundle;
-  onEvent({ type: "bundle", name: metadata.name, directory });
-  return { bundle: { name: metadata.name, directory }, test };
-}
-
-function headline({ accuracy, loss, macroF1 }: Evaluation["metrics"]) {
-  return { accuracy, loss, macroF1 };
-}
-
-export function modelsDirectory(config: Config): string {
-  return join(config.training.checkpoint_dir, "models");
-}
-
-async function writeNewBundle(
-  config: Config,
-  createdAt: Date,
-  content: (name: string) => Omit<Parameters<typeof writeBundle>[0], "directory">,
-): Promise<Bundle> {
-  const base = `${config.model.name}_trainer_${timestamp(createdAt)}`;
-  for (let attempt = 1; ; attempt++) {
-    const name = attempt === 1 ? base : `${base}-${attempt}`;
-    try {
-      return await writeBundle({ directory: join(modelsDirectory(config), name), ...content(name) });
-    } catch (error) {
-      // Another training that ended in the same second.
-      if (!(error instanceof PipelineError && error.code === "BUNDLE_EXISTS") || attempt >= 100) throw error;
-    }
   }
 }
 

@@ -2,7 +2,8 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { PipelineError } from "../base/errors.ts";
 import { transferError } from "../experiments/error-transfer.ts";
-import { runTraining, type TrainingRequest } from "../experiments/train.ts";
+import { runTraining } from "../experiments/train.ts";
+import type { TrainingRequest } from "../experiments/training-request.ts";
 import type { TrainingCommand, TrainingReply } from "../experiments/worker-protocol.ts";
 
 if (parentPort === null) throw new PipelineError("INVALID_ARGUMENT", "training-worker runs as a worker thread only");

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { loadConfig } from "../../config/load.ts";
 import { configuredModel } from "../../experiments/configured-model.ts";
-import { modelsDirectory } from "../../experiments/train.ts";
+import { modelsDirectory } from "../../experiments/run-folder.ts";
 import { type Bundle, listBundles } from "../../inference/bundle.ts";
 import { type Model, parameterCount } from "../../models/model.ts";
 import { models } from "../../models/registry.ts";

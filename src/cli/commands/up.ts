@@ -3,7 +3,7 @@ import { isPipelineError, PipelineError } from "../../base/errors.ts";
 import type { LoadedConfig } from "../../config/load.ts";
 import { loadConfiguredDataset } from "../../experiments/configured-dataset.ts";
 import { statementOf } from "../../experiments/error-transfer.ts";
-import { modelsDirectory } from "../../experiments/train.ts";
+import { modelsDirectory } from "../../experiments/run-folder.ts";
 import { type Bundle, newestBundle, readBundle } from "../../inference/bundle.ts";
 import { createLogger } from "../../observability/logger.ts";
 import { checkAddress } from "../check-address.ts";

@@ -1,0 +1,24 @@
+import type { Config } from "../config/schema.ts";
+import type { ExperimentEvent } from "./events.ts";
+
+/** What a training needs to know; it can be sent to a thread. */
+export interface TrainingRequest {
+  readonly config: Config;
+  /** The configuration as it is saved with the bundle. */
+  readonly resolved: Readonly<Record<string, unknown>>;
+  readonly runId: string;
+  /** Where the checkpoints are. */
+  readonly directory: string;
+  readonly mode: "start" | "resume";
+  /** Of the run that is resumed. */
+  readonly datasetDigest?: string | undefined;
+  /** Recorded in the bundle. */
+  readonly trackingRunId?: string | undefined;
+  readonly gitRevision?: string | undefined;
+}
+
+export interface TrainingContext {
+  readonly signal: AbortSignal;
+  readonly onEvent: (event: ExperimentEvent) => void;
+  readonly now?: () => Date;
+}
