@@ -3,6 +3,7 @@ import { PipelineError } from "../base/errors.ts";
 import * as g from "../graph/build.ts";
 import { defineGraph, type Graph, type Variable } from "../graph/graph.ts";
 import type { OpAttrs } from "../graph/ops.ts";
+import { autocast } from "../graph/passes/autocast.ts";
 import type { Value } from "../graph/value.ts";
 import type { Model } from "../models/model.ts";
 import { correctCount, crossEntropy } from "../nn/losses.ts";
@@ -29,6 +30,8 @@ export interface StepOptions {
   readonly reduction?: "mean" | "sum";
   /** Largest global norm of the gradient. */
   readonly gradClipNorm?: number;
+  /** "mixed": convolutions and matrix products in float16, on devices that have it; default "float32". */
+  readonly precision?: "float32" | "mixed";
   /** With it the graph has an input "theta" [N, 2, 3] that moves the images. */
   readonly augmentation?: Pick<OpAttrs["affineSample"], "mode" | "border">;
   /** Averages of the weights that are kept beside them. */
@@ -51,12 +54,13 @@ export type WeightAverage = "ema" | "lookahead";
 export function buildTrainStep(options: StepOptions): Graph {
   const forward = differentiate(options);
   const update = applyGradients(options, forward);
-  return defineGraph({
+  const graph = defineGraph({
     name: `${options.model.name}-train-step`,
     inputs: [...forward.inputs, ...update.scalars],
     variables: update.variables,
     outputs: { loss: forward.loss, correct: forward.correct, gradientNorm: update.gradientNorm },
   });
+  return options.precision === "mixed" ? autocast(graph) : graph;
 }
 
 /**
@@ -66,7 +70,7 @@ export function buildTrainStep(options: StepOptions): Graph {
  */
 export function buildGradStep(options: StepOptions): Graph {
   const forward = differentiate(options);
-  return defineGraph({
+  const graph = defineGraph({
     name: `${options.model.name}-grad-step`,
     inputs: forward.inputs,
     variables: Object.fromEntries(
@@ -82,6 +86,7 @@ export function buildGradStep(options: StepOptions): Graph {
       ...prefixed("buffer/", forward.nextBuffers),
     },
   });
+  return options.precision === "mixed" ? autocast(graph) : graph;
 }
 
 /** The second half: inputs "grad/NAME", "buffer/NAME" and the scalars; the variables of the whole step. */
@@ -133,6 +138,9 @@ export function trainedParameters({ model, frozen = [] }: StepOptions): string[]
     .map(({ name }) => name);
 }
 
+/** Keeps small gradients above the smallest float16 number (Micikevicius et al. 2018); a power of two is exact. */
+const LOSS_SCALE = 1024;
+
 interface Differentiated {
   readonly parameters: Named<Value<"input">>;
   readonly buffers: Named<Value<"input">>;
@@ -154,10 +162,13 @@ function differentiate(options: StepOptions): Differentiated & {
   const { output: logits, parameters, buffers, nextBuffers, uniforms } = trace(model.module, x, "train");
   const loss = crossEntropy(logits, labels, { labelSmoothing, reduction });
   const trained = trainedParameters(options);
-  const cotangents = gradients(
-    loss,
+  const lossScale = options.precision === "mixed" ? LOSS_SCALE : 1;
+  const scaledGradients = gradients(
+    lossScale === 1 ? loss : g.scale(loss, lossScale),
     trained.map((name) => parameters[name]!),
   );
+  const cotangents =
+    lossScale === 1 ? scaledGradients : scaledGradients.map((cotangent) => g.scale(cotangent, 1 / lossScale));
   return {
     inputs: [images, labels, ...theta, ...uniforms],
     parameters,
