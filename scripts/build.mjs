@@ -1,6 +1,6 @@
 // Compiles src/ to dist/ and copies the files that are not TypeScript (pages, styles, schemas).
 import { spawnSync } from "node:child_process";
-import { cpSync, existsSync, readdirSync, rmSync } from "node:fs";
+import { cpSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 

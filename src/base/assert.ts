@@ -1,10 +1,5 @@
 import { PipelineError } from "./errors.ts";
 
-/** Marks a branch that the type system has proven impossible. */
-export function unreachable(value: never): never {
-  throw new PipelineError("GRAPH_INVALID", `unreachable case: ${JSON.stringify(value)}`);
-}
-
 /** The value of `key` in a map that must hold it. */
 export function mustGet<K, V>(map: ReadonlyMap<K, V>, key: K, what: string): V {
   const value = map.get(key);

@@ -33,7 +33,6 @@ const fastDev = { steps: 3, batches: 2, epochs: 2 } as const;
  * @throws RESUME_REFUSED, TRAINING_DIVERGED, and what loading data, compiling and writing throw
  */
 export async function runTraining(request: TrainingRequest, context: TrainingContext): Promise<TrainingOutcome> {
-  const { config } = request;
   const { signal } = context;
   try {
     return await train(request, context);

@@ -14,9 +14,6 @@ export interface Value<O extends OpName = OpName> {
   readonly shape: Shape;
 }
 
-/** A value whose operation is known by its tag, so that `attrs` narrows with `op`. */
-export type AnyValue = { [O in OpName]: Value<O> }[OpName];
-
 export function isOp<O extends OpName>(value: Value, op: O): value is Value<O> {
   return value.op === op;
 }

@@ -9,6 +9,7 @@ import { sameShape } from "../../tensor/shape.ts";
 import { floatData, type Named, type Tensor } from "../../tensor/tensor.ts";
 import { chooseDevice, type Device, type DeviceRequest } from "./devices.ts";
 import { type Layout, packFilter, physicalShape, unpackFilter } from "./layout.ts";
+import { loweringRules } from "./lower/rules.ts";
 import { Lowering } from "./lowering.ts";
 import { ModelWriter } from "./model-writer.ts";
 import { fromOrt, toOrt } from "./ort-tensor.ts";
@@ -60,7 +61,7 @@ const outputName = (name: string): string => `out/${name}`;
 async function compile(graph: Graph, { device, threads, block, profilePrefix }: CompileOptions): Promise<Executable> {
   verifyGraph(graph);
   const writer = new ModelWriter(graph.name);
-  const lowering = new Lowering(graph, { writer, block });
+  const lowering = new Lowering(graph, { writer, rules: loweringRules, block });
   const slots = new Map<string, Slot>();
   const fed = new Map<string, readonly number[]>();
   const reached = new Set<Value>(graph.values);
@@ -135,7 +136,10 @@ class OnnxExecutable implements Executable {
     for (const [name, { shape }] of this.#slots) {
       const current = this.#state.get(name);
       if (current === undefined) {
-        throw new PipelineError("STATE_MISMATCH", `graph ${this.#graph.name}: variable ${name} [${shape}] was never written`);
+        throw new PipelineError(
+          "STATE_MISMATCH",
+          `graph ${this.#graph.name}: variable ${name} [${shape}] was never written`,
+        );
       }
       if (this.#needed.has(name)) bound[name] = current;
     }

@@ -5,6 +5,7 @@ import { substitute } from "../../graph/passes/substitute.ts";
 import { isOp, type Value } from "../../graph/value.ts";
 import { floatData, type Named, type Tensor } from "../../tensor/tensor.ts";
 import { createReferenceExecutor } from "../reference/executor.ts";
+import { loweringRules } from "./lower/rules.ts";
 import { Lowering } from "./lowering.ts";
 import { ModelWriter } from "./model-writer.ts";
 
@@ -22,7 +23,7 @@ export async function exportInferenceModel(graph: Graph, weights: Named<Tensor>)
   }
   const folded = affineBeforePooling(await foldConstants(graph, weights));
   const writer = new ModelWriter(graph.name);
-  const lowering = new Lowering(folded, { writer, block: 0, portable: true, freeBatch: batch });
+  const lowering = new Lowering(folded, { writer, rules: loweringRules, block: 0, portable: true, freeBatch: batch });
   const free = (value: Value): (number | string)[] => value.shape.map((dim, i) => (i === 0 ? "batch" : dim));
   for (const [name, value] of Object.entries(folded.inputs)) {
     writer.input(name, value.dtype, free(value));

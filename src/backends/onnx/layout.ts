@@ -93,8 +93,10 @@ export function unpackFilter(form: FilterForm, shape: Shape, packed: Float32Arra
 export function filterForm(x: Shape, weight: Shape, conv: ConvAttrs, block: number): FilterForm | undefined {
   const [n = 0, channels = 0, height = 0, width = 0] = x;
   const [o = 0, i = 0, kh = 0, kw = 0] = weight;
-  if (block === 0 || kh !== kw || conv.strides[0] !== conv.strides[1] || conv.dilations.some((d) => d !== 1)) return undefined;
-  if (conv.groups > 1) return i === 1 && o === channels && conv.groups === channels && channels >= block ? "depthwise" : undefined;
+  if (block === 0 || kh !== kw || conv.strides[0] !== conv.strides[1] || conv.dilations.some((d) => d !== 1))
+    return undefined;
+  if (conv.groups > 1)
+    return i === 1 && o === channels && conv.groups === channels && channels >= block ? "depthwise" : undefined;
   if (n % block !== 0) return undefined;
   if (channels < block) return "stem";
   const symmetric = conv.pads.every((p) => p === 1);

@@ -1,12 +1,11 @@
 import { PipelineError } from "../../base/errors.ts";
 import { countUses, type Graph } from "../../graph/graph.ts";
+import type { OpName } from "../../graph/ops.ts";
 import { isOp, type Value } from "../../graph/value.ts";
 import { type Shape, sizeOf } from "../../tensor/shape.ts";
 import { floatData } from "../../tensor/tensor.ts";
 import { type FilterForm, filterForm, type Layout, physicalShape, roundUp } from "./layout.ts";
-import { blockedRules, isDeferred } from "./lower/blocked-rules.ts";
 import { filterToPlain, plainToFilter } from "./lower/filters.ts";
-import { plainRules } from "./lower/plain-rules.ts";
 import type { ModelWriter } from "./model-writer.ts";
 
 /** A value as it exists in the ONNX model. */
@@ -17,8 +16,19 @@ export interface Physical {
 
 export type LowerRule<V extends Value = Value> = (value: V, lowering: Lowering) => Physical | undefined;
 
+/** The tables that say how operations are written. */
+export interface LoweringRules {
+  /** Ordinary ONNX operators: total. */
+  readonly plain: { readonly [O in OpName]: LowerRule<Value<O>> };
+  /** Tried first where there are blocked kernels. */
+  readonly blocked: { readonly [O in OpName]?: LowerRule<Value<O>> };
+  /** True for values that their user takes into its own pass: they are written only on demand. */
+  isDeferred(value: Value, lowering: Lowering): boolean;
+}
+
 export interface LoweringOptions {
   readonly writer: ModelWriter;
+  readonly rules: LoweringRules;
   /** Channels in a block of the blocked kernels; 0 where they are not to be used. */
   readonly block: number;
   /** Restricts the model to standard ONNX operators, as a file for other runtimes needs. */
@@ -40,6 +50,7 @@ export class Lowering {
   readonly block: number;
   readonly portable: boolean;
   readonly freeBatch: number | undefined;
+  readonly #rules: LoweringRules;
   readonly #uses: Map<Value, number>;
   readonly #users = new Map<Value, Value[]>();
   readonly #forms = new Map<Value, FilterForm>();
@@ -50,8 +61,9 @@ export class Lowering {
   readonly #memo = new Map<string, string>();
   readonly #ids = new Map<Value, number>();
 
-  constructor(graph: Graph, { writer, block, portable = false, freeBatch }: LoweringOptions) {
+  constructor(graph: Graph, { writer, rules, block, portable = false, freeBatch }: LoweringOptions) {
     this.graph = graph;
+    this.#rules = rules;
     this.writer = writer;
     this.block = block;
     this.portable = portable;
@@ -71,7 +83,7 @@ export class Lowering {
   /** Writes every value that is needed. */
   run(): void {
     for (const value of this.graph.values) {
-      if (!lazyOps.has(value.op) && !isDeferred(value, this)) this.physical(value);
+      if (!lazyOps.has(value.op) && !this.#rules.isDeferred(value, this)) this.physical(value);
     }
   }
 
@@ -89,9 +101,9 @@ export class Lowering {
   physical(value: Value): Physical {
     const known = this.#results.get(value);
     if (known !== undefined) return known;
-    type Rule = LowerRule;
-    const blockedRule = this.block > 0 ? (blockedRules[value.op] as Rule | undefined) : undefined;
-    const physical = blockedRule?.(value, this) ?? (plainRules[value.op] as Rule)(value, this);
+    const { plain, blocked } = this.#rules;
+    const blockedRule = this.block > 0 ? (blocked[value.op] as LowerRule | undefined) : undefined;
+    const physical = blockedRule?.(value, this) ?? (plain[value.op] as LowerRule)(value, this);
     if (physical === undefined) {
       throw new PipelineError("GRAPH_INVALID", `no lowering for ${value.op} of ${value.dtype}[${value.shape}]`);
     }

@@ -29,7 +29,12 @@ export type Domain = "" | "com.microsoft" | "com.microsoft.nchwc";
 const opsets: Record<Domain, number> = { "": 20, "com.microsoft": 1, "com.microsoft.nchwc": 1 };
 
 /** An integer list or a plain whole number becomes an int attribute; wrap floats to tell them apart. */
-export type Attribute = number | string | readonly number[] | { readonly float: number } | { readonly floats: readonly number[] };
+export type Attribute =
+  | number
+  | string
+  | readonly number[]
+  | { readonly float: number }
+  | { readonly floats: readonly number[] };
 
 export interface OpOptions {
   readonly domain?: Domain;
@@ -51,7 +56,12 @@ export class ModelWriter {
   }
 
   /** Adds an operation; an omitted optional operand is "". Returns the name of its first result. */
-  op(type: string, operands: readonly string[], attributes: Record<string, Attribute> = {}, options: OpOptions = {}): string {
+  op(
+    type: string,
+    operands: readonly string[],
+    attributes: Record<string, Attribute> = {},
+    options: OpOptions = {},
+  ): string {
     return this.ops(type, operands, attributes, options)[0]!;
   }
 
@@ -104,7 +114,11 @@ export class ModelWriter {
 
   /** int32 vector: indices of large gathers. */
   indices(values: Int32Array): string {
-    return this.#constant("int32", [values.length], new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+    return this.#constant(
+      "int32",
+      [values.length],
+      new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
+    );
   }
 
   tensor(value: Tensor): string {

@@ -28,7 +28,7 @@ async function probe(): Promise<number> {
 async function run(writer: ModelWriter, feeds: Record<string, ort.Tensor>): Promise<ort.Tensor> {
   const session = await ort.InferenceSession.create(writer.finish(), { intraOpNumThreads: 1, logSeverityLevel: 4 });
   try {
-    return (await session.run(feeds))["y"]!;
+    return (await session.run(feeds)).y!;
   } finally {
     await session.release();
   }

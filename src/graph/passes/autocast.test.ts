@@ -25,8 +25,8 @@ describe("autocast", () => {
     verifyGraph(mixed);
     const dtypes = mixed.values.filter(({ op }) => op === "conv2d" || op === "matmul").map(({ dtype }) => dtype);
     expect(dtypes).toEqual(["float16", "float16"]);
-    expect(mixed.outputs["logits"]!.dtype).toBe("float32");
-    expect(mixed.variables["w"]!.next.dtype).toBe("float32");
+    expect(mixed.outputs.logits!.dtype).toBe("float32");
+    expect(mixed.variables.w!.next.dtype).toBe("float32");
     expect(mixed.values.find(({ op }) => op === "reduceSum")!.dtype).toBe("float32");
   });
 
@@ -35,7 +35,7 @@ describe("autocast", () => {
       [graph, autocast(graph)].map(async (program) => {
         await using executable = await createReferenceExecutor().compile(program);
         executable.writeState({ w: floats([4, 3, 3, 3], values(108)), head: floats([4, 6], values(24)) });
-        return floatData((await executable.run({ x: floats([2, 3, 5, 5], values(150)) }))["logits"]!);
+        return floatData((await executable.run({ x: floats([2, 3, 5, 5], values(150)) })).logits!);
       }),
     );
     const [full, mixed] = results as [Float32Array, Float32Array];

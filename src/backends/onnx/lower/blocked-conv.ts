@@ -1,4 +1,4 @@
-import { isOp, type Value } from "../../../graph/value.ts";
+import type { Value } from "../../../graph/value.ts";
 import { type FilterForm, filterForm, roundUp } from "../layout.ts";
 import type { Lowering, Physical } from "../lowering.ts";
 import type { Attribute } from "../model-writer.ts";
@@ -114,7 +114,11 @@ function exchangedDense(lowering: Lowering, filters: string, [o, i, kh, kw]: Ima
   if (ob > 1 && ib > 1) blocks = writer.transpose(blocks, [1, 0, 2, 3]);
   blocks = writer.reshape(blocks, [ib * ob, taps, block * block]);
   if (taps > 1) blocks = writer.op("Gather", [blocks, writer.ints(reversed(taps))], { axis: 1 });
-  const turned = writer.op("ReorderOutput", [writer.reshape(blocks, [ib * ob * taps, block, block, 1])], { channels: block }, nchwc);
+  const turned = writer.op(
+    "ReorderOutput",
+    [writer.reshape(blocks, [ib * ob * taps, block, block, 1])],
+    { channels: block },
+    nchwc,
+  );
   return writer.reshape(turned, [i, o, kh, kw]);
 }
-

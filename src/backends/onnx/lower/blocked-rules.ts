@@ -1,7 +1,7 @@
 import type { OpName } from "../../../graph/ops.ts";
 import { isOp, type Value } from "../../../graph/value.ts";
-import { broadcastScalar, type LowerRule, type Lowering, type Physical } from "../lowering.ts";
 import type { Layout } from "../layout.ts";
+import { broadcastScalar, type Lowering, type LowerRule, type Physical } from "../lowering.ts";
 import { affine, nchwc, positionDot, positionMean } from "./blocked-affine.ts";
 import { blockedConvolution, lowerInputGrad } from "./blocked-conv.ts";
 import { activationFormula, activationGradFormula, binaryOps, unaryOps } from "./elementwise.ts";
@@ -34,7 +34,9 @@ export const blockedRules: { readonly [O in OpName]?: LowerRule<Value<O>> } = {
       const fused = lowerSum(x, lowering, kind);
       if (fused !== undefined) return fused;
     }
-    return inCommonLayout(value, lowering, ([name]) => activationFormula(lowering.writer, kind, name!, lowering.portable));
+    return inCommonLayout(value, lowering, ([name]) =>
+      activationFormula(lowering.writer, kind, name!, lowering.portable),
+    );
   },
   activationGrad: (value, lowering) =>
     inCommonLayout(value, lowering, (names) =>
@@ -101,11 +103,6 @@ export const blockedRules: { readonly [O in OpName]?: LowerRule<Value<O>> } = {
     return { name: writer.reshape(writer.op("Slice", [flat, ...bounds]), value.shape), layout: "blocked" };
   },
 };
-
-/** True for values that some user takes into its own pass: they are written only on demand. */
-export function isDeferred(value: Value, lowering: Lowering): boolean {
-  return isAbsorbed(value, lowering);
-}
 
 const isFilterForm = (layout: Layout): boolean => layout !== "plain" && layout !== "blocked";
 
@@ -201,7 +198,8 @@ function repeat(
   const [kh, kw] = grad.attrs.kernel;
   const spare = beyond === "zero" && (oh * kh < h || ow * kw < w) ? 1 : 0;
   let name = lowering.blocked(pooled);
-  if (spare === 1 || factor !== 1) name = affine(lowering, name, [n, c, oh, ow], { scale: factor, pads: [0, 0, 0, spare] });
+  if (spare === 1 || factor !== 1)
+    name = affine(lowering, name, [n, c, oh, ow], { scale: factor, pads: [0, 0, 0, spare] });
   else if (negate) name = lowering.writer.op("Neg", [name]);
   const places = Int32Array.from({ length: h * w }, (_, i) => {
     const [y, x] = [Math.floor(Math.floor(i / w) / kh), Math.floor((i % w) / kw)];

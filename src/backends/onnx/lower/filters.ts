@@ -15,7 +15,8 @@ export function plainToFilter(
     return writer.reshape(writer.transpose(writer.reshape(name, [o, i, kh * kw]), [2, 1, 0]), [kh * kw, i * o]);
   }
   const [op, ip] = [roundUp(o, block), form === "dense" ? roundUp(i, block) : i];
-  const padded = op === o && ip === i ? name : writer.op("Pad", [name, writer.ints([0, 0, 0, 0, op - o, ip - i, 0, 0])]);
+  const padded =
+    op === o && ip === i ? name : writer.op("Pad", [name, writer.ints([0, 0, 0, 0, op - o, ip - i, 0, 0])]);
   const blocked =
     form === "dense"
       ? writer.transpose(writer.reshape(padded, [op / block, block, ip / block, block, kh, kw]), [0, 2, 4, 5, 3, 1])
@@ -32,7 +33,8 @@ export function filterToPlain(
   block: number,
 ): string {
   const [o, i, kh, kw] = shape as [number, number, number, number];
-  if (form === "winograd") return writer.reshape(writer.transpose(writer.reshape(name, [kh * kw, i, o]), [2, 1, 0]), shape);
+  if (form === "winograd")
+    return writer.reshape(writer.transpose(writer.reshape(name, [kh * kw, i, o]), [2, 1, 0]), shape);
   const [op, ip] = [roundUp(o, block), form === "dense" ? roundUp(i, block) : i];
   const plain =
     form === "dense"

@@ -2,7 +2,7 @@ import type { OpName } from "../../../graph/ops.ts";
 import { isOp, type Value } from "../../../graph/value.ts";
 import { type Shape, sizeOf } from "../../../tensor/shape.ts";
 import { floatData } from "../../../tensor/tensor.ts";
-import { broadcastScalar, type LowerRule, type Lowering, type Physical } from "../lowering.ts";
+import { broadcastScalar, type Lowering, type LowerRule, type Physical } from "../lowering.ts";
 import { elementType } from "../model-writer.ts";
 import { activationFormula, activationGradFormula, binaryOps, unaryOps } from "./elementwise.ts";
 import { interpolationMatrix } from "./interpolation.ts";
@@ -64,7 +64,8 @@ export const plainRules: { readonly [O in OpName]: LowerRule<Value<O>> } = {
   // Every input is defined before the lowering starts.
   input: () => undefined,
   constant: (value, { writer }) => plain(writer.tensor(value.attrs.tensor)),
-  unary: (value, lowering) => plain(lowering.writer.op(unaryOps[value.attrs.kind], [lowering.plain(value.operands[0]!)])),
+  unary: (value, lowering) =>
+    plain(lowering.writer.op(unaryOps[value.attrs.kind], [lowering.plain(value.operands[0]!)])),
   binary: (value, lowering) => plain(lowering.writer.op(binaryOps[value.attrs.kind], elementwise(value, lowering))),
   compare: (value, lowering) => {
     const { writer } = lowering;
@@ -164,7 +165,14 @@ export const plainRules: { readonly [O in OpName]: LowerRule<Value<O>> } = {
       const reached = (dy.shape[2 + axis]! - 1) * strides[axis]! + kernel - pads[axis]! - pads[axis + 2]!;
       return inputShape[2 + axis]! - reached;
     });
-    const attributes = { strides, pads, dilations, group: groups, kernel_shape: w.shape.slice(2), output_padding: left };
+    const attributes = {
+      strides,
+      pads,
+      dilations,
+      group: groups,
+      kernel_shape: w.shape.slice(2),
+      output_padding: left,
+    };
     return plain(lowering.writer.op("ConvTranspose", [lowering.plain(dy), lowering.plain(w)], attributes));
   },
   conv2dWeightGrad: (value, lowering) => {

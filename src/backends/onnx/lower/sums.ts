@@ -99,7 +99,9 @@ function anyBlocked({ values, affines, inputGrads }: Terms, lowering: Lowering):
   if (values.some((value) => !isOp(value, "broadcast") && lowering.isBlocked(value))) return true;
   return affines.some((value) => {
     const x = value.operands[0]!;
-    return absorbsConvolution(value, lowering) ? isBlockedConvolution(x as Value<"conv2d">, lowering) : lowering.isBlocked(x);
+    return absorbsConvolution(value, lowering)
+      ? isBlockedConvolution(x as Value<"conv2d">, lowering)
+      : lowering.isBlocked(x);
   });
 }
 
@@ -150,8 +152,6 @@ function writePass(
     if (fused !== undefined) return fused.name;
   }
   const numbers = scales.map(constantNumber);
-  const scale = numbers.every((number) => number !== undefined)
-    ? numbers.reduce((a, b) => a + b, 0)
-    : total(scales)!;
+  const scale = numbers.every((number) => number !== undefined) ? numbers.reduce((a, b) => a + b, 0) : total(scales)!;
   return affine(lowering, lowering.blocked(x), shape, { ...extras, ...sum, scale });
 }

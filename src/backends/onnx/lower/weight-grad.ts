@@ -1,5 +1,5 @@
-import { sizeOf } from "../../../tensor/shape.ts";
 import type { Value } from "../../../graph/value.ts";
+import { sizeOf } from "../../../tensor/shape.ts";
 import { filterForm, packFilter, roundUp } from "../layout.ts";
 import type { Lowering, Physical } from "../lowering.ts";
 import { affine, nchwc } from "./blocked-affine.ts";
@@ -156,7 +156,12 @@ function dense({ operands, attrs }: Value<"conv2dWeightGrad">, lowering: Lowerin
   }
   const gathered = writer.op("Gather", [writer.reshape(padded, [-1, block]), writer.indices(places)]);
   const perGroup = places.length / groups;
-  const turned = writer.op("ReorderOutput", [writer.reshape(gathered, [groups, block, perGroup, 1])], { channels: block }, nchwc);
+  const turned = writer.op(
+    "ReorderOutput",
+    [writer.reshape(gathered, [groups, block, perGroup, 1])],
+    { channels: block },
+    nchwc,
+  );
   // One block of channels alone: interleave single channels instead, at the price of one more pass.
   const inner = groups * side === 1 ? (h >= 32 ? 4 : 2) : 1;
   const exchanged =
@@ -196,7 +201,10 @@ function stem({ operands, attrs }: Value<"conv2dWeightGrad">, lowering: Lowering
   let images = writer.op("ReorderInput", [writer.transpose(padded, [1, 0, 2, 3])], {}, nchwc);
   const height = (rows - 1) * stride + kh;
   if (chunks > 1) {
-    const lines = Int32Array.from({ length: chunks * height }, (_, i) => Math.floor(i / height) * rows * stride + (i % height));
+    const lines = Int32Array.from(
+      { length: chunks * height },
+      (_, i) => Math.floor(i / height) * rows * stride + (i % height),
+    );
     const whole = writer.reshape(images, [(ci * n) / block, reachHeight, width * block]);
     images = writer.op("Gather", [whole, writer.indices(lines)], { axis: 1 });
   }

@@ -141,7 +141,12 @@ function inputTiles(image: Value, range: Range, lowering: Lowering): string {
 }
 
 /** Products [36, tiles, C] of some images back to a blocked image. */
-function assemble(products: string, { channels, height, width, rows, columns }: Tiling, [start, end]: Range, lowering: Lowering): string {
+function assemble(
+  products: string,
+  { channels, height, width, rows, columns }: Tiling,
+  [start, end]: Range,
+  lowering: Lowering,
+): string {
   const { writer, block } = lowering;
   const n = end - start;
   const blocks = channels / block;
@@ -199,7 +204,12 @@ export function winogradWeightGrad(x: Value, dy: Value, lowering: Lowering): str
   const [i, o] = [x.shape[1]!, dy.shape[1]!];
   const parts = chunksOf(x, Math.max(i, o)).map((range) => {
     const spread = transformedTiles(dy, range, lowering, square(transposed(outputTransform)), TILE, 1);
-    return writer.op("FusedMatMul", [inputTiles(x, range, lowering), spread], { transA: 1 }, { domain: "com.microsoft" });
+    return writer.op(
+      "FusedMatMul",
+      [inputTiles(x, range, lowering), spread],
+      { transA: 1 },
+      { domain: "com.microsoft" },
+    );
   });
   const products = parts.length === 1 ? parts[0]! : writer.op("Sum", parts);
   const flat = writer.reshape(products, [36, i * o]);
