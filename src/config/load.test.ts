@@ -182,7 +182,7 @@ describe("loadConfig", () => {
 
 describe("checkSupported", () => {
   it.each([
-    ["model.name=mobilenet", "resnet9 or airbench"],
+    ["model.name=mobilenet", "resnet9, airbench or mobilenet_v2"],
     ["model.transfer_mode=RCBAM", "from_scratch"],
     ["training.use_amp=true", "false on the device cpu"],
     ["augmentation.cutout=true", "false"],

@@ -19,7 +19,11 @@ const only =
 const offOnly = (key: string): SupportRule => ({ key, supported: only(false), possible: "false" });
 
 const supportRules: readonly SupportRule[] = [
-  { key: "model.name", supported: only("resnet9", "airbench"), possible: "resnet9 or airbench" },
+  {
+    key: "model.name",
+    supported: only("resnet9", "airbench", "mobilenet_v2"),
+    possible: "resnet9, airbench or mobilenet_v2",
+  },
   { key: "model.transfer_mode", supported: only("from_scratch"), possible: "from_scratch" },
   { key: "model.weights", supported: only(null), possible: "null" },
   {

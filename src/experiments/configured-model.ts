@@ -32,6 +32,8 @@ const builders = {
       logitScale: airbench.logit_scale,
     });
   },
+  mobilenet_v2: ({ model }, input) =>
+    models.mobilenet_v2.build({ ...input, widthFactor: model.width, dropoutRate: model.dropout_rate }),
 } satisfies Record<ModelName, (config: Config, input: ModelOptions & InputShape) => Model>;
 
 /** @throws CONFIG_UNSUPPORTED for an architecture that this version does not have */

@@ -54,7 +54,7 @@ describe("cifar", () => {
     [["--set", "training.batch_size"], "write it as section.key=value"],
     [["--set", "training.optimizer=adam"], "did you mean adamw?"],
     [["--preset", "quik"], "did you mean quick?"],
-    [["--set", "model.name=densenet121"], "possible now: resnet9 or airbench"],
+    [["--set", "model.name=densenet121"], "possible now: resnet9, airbench or mobilenet_v2"],
     [["--config", "/nowhere/config.yaml"], "/nowhere/config.yaml"],
   ])("refuses the configuration %j with exit code 2", async (args, hint) => {
     const { code, err } = await cifar("train", ...args);
@@ -89,6 +89,7 @@ describe("cifar", () => {
       expect.arrayContaining([
         { name: "resnet9", family: "resnet9", parameters: 6_573_130, input_size: 32, weights: null },
         { name: "airbench", family: "airbench", parameters: 1_971_640, input_size: 32, weights: null },
+        { name: "mobilenet_v2", family: "mobilenet", parameters: 2_236_682, input_size: 32, weights: null },
       ]),
     );
   });

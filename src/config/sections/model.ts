@@ -105,7 +105,7 @@ export const modelSection = z
       .positive()
       .max(16)
       .default(1)
-      .describe("Factor on the number of channels of resnet9 and airbench; 1 is the published network."),
+      .describe("Factor on the number of channels of resnet9, airbench and mobilenet_v2; 1 is the published network."),
     airbench: airbenchOptions,
   })
   .describe("The network.");

@@ -1,0 +1,135 @@
+import { heNormalInit, normalInit, zerosInit } from "../nn/initializers.ts";
+import { batchNorm } from "../nn/layers/batch-norm.ts";
+import { conv2d } from "../nn/layers/conv.ts";
+import { linear } from "../nn/layers/linear.ts";
+import { activation, dropout } from "../nn/layers/pointwise.ts";
+import { globalAvgPool } from "../nn/layers/pool.ts";
+import { type Module, residual, sequential } from "../nn/module.ts";
+import type { Model, ModelOptions } from "./model.ts";
+
+export interface MobileNetV2Options extends ModelOptions {
+  /** Factor on all channel counts, rounded to multiples of 8 as in torchvision. */
+  readonly widthFactor?: number;
+  /** Before the classifier; 0.2 as published. */
+  readonly dropoutRate?: number;
+  /**
+   * 2 as published; 1 for small images, where the second stage keeps its size too, so that an image shrinks by 8
+   * instead of 32. Default: 1 for images below 64 pixels, otherwise 2.
+   */
+  readonly stemStride?: 1 | 2;
+}
+
+/** Table 2 of the paper: expansion, output channels, blocks, stride of the first block. */
+const stages = [
+  { expansion: 1, channels: 16, blocks: 1, stride: 1 },
+  { expansion: 6, channels: 24, blocks: 2, stride: 2 },
+  { expansion: 6, channels: 32, blocks: 3, stride: 2 },
+  { expansion: 6, channels: 64, blocks: 4, stride: 2 },
+  { expansion: 6, channels: 96, blocks: 3, stride: 1 },
+  { expansion: 6, channels: 160, blocks: 3, stride: 2 },
+  { expansion: 6, channels: 320, blocks: 1, stride: 1 },
+] as const;
+
+/** Index of the stage that a stem of stride 1 deprives of its stride. */
+const UNSTRIDED_STAGE = 1;
+
+/**
+ * MobileNetV2 (Sandler et al. 2018), 3,504,872 parameters at 1000 classes, with torchvision's names, shapes and first
+ * values, so that its weights fit:
+ *
+ *   features.0           conv3x3 32, BN, ReLU6
+ *   features.1 … .17     inverted residuals: expand 1x1, depthwise 3x3, project 1x1 (without activation)
+ *   features.18          conv1x1 1280, BN, ReLU6
+ *   global average pool, dropout, classifier.1 (linear)
+ */
+export function mobilenetV2(options: MobileNetV2Options): Model {
+  const { classes, height = 32, width = 32, widthFactor = 1, dropoutRate = 0.2 } = options;
+  const { stemStride = Math.min(height, width) < 64 ? 1 : 2 } = options;
+  const stem = roundToEight(32 * widthFactor);
+  const features: Module[] = [
+    convNormRelu6("features.0", { inChannels: 3, outChannels: stem, kernel: 3, stride: stemStride }),
+  ];
+  let inChannels = stem;
+  for (const [index, { expansion, channels, blocks, stride }] of stages.entries()) {
+    const outChannels = roundToEight(channels * widthFactor);
+    const firstStride = stemStride === 1 && index === UNSTRIDED_STAGE ? 1 : stride;
+    for (let block = 0; block < blocks; block++) {
+      features.push(
+        invertedResidual(`features.${features.length}`, {
+          inChannels,
+          outChannels,
+          expansion,
+          stride: block === 0 ? firstStride : 1,
+        }),
+      );
+      inChannels = outChannels;
+    }
+  }
+  const head = roundToEight(1280 * Math.max(1, widthFactor));
+  features.push(convNormRelu6(`features.${features.length}`, { inChannels, outChannels: head, kernel: 1 }));
+  return {
+    name: "mobilenet_v2",
+    family: "mobilenet",
+    classes,
+    height,
+    width,
+    module: sequential(
+      ...features,
+      globalAvgPool,
+      dropout("classifier", dropoutRate),
+      linear("classifier.1", {
+        inFeatures: head,
+        outFeatures: classes,
+        weightInit: normalInit(0.01),
+        biasInit: zerosInit,
+      }),
+    ),
+  };
+}
+
+interface ConvShape {
+  readonly inChannels: number;
+  readonly outChannels: number;
+  readonly kernel: number;
+  readonly stride?: number;
+  readonly groups?: number;
+}
+
+/** `NAME.0` the convolution, `NAME.1` its norm. */
+function convNormRelu6(name: string, shape: ConvShape): Module {
+  return sequential(convolution(`${name}.0`, shape), batchNorm(`${name}.1`, shape.outChannels), activation("relu6"));
+}
+
+/** Keeps the size at stride 1. */
+function convolution(name: string, shape: ConvShape): Module {
+  return conv2d(name, { ...shape, padding: (shape.kernel - 1) / 2, weightInit: heNormalInit("fanOut") });
+}
+
+interface InvertedResidualShape {
+  readonly inChannels: number;
+  readonly outChannels: number;
+  readonly expansion: number;
+  readonly stride: number;
+}
+
+/** Narrow to wide to narrow; added to its input where the shapes agree. No expansion where its factor is 1. */
+function invertedResidual(name: string, { inChannels, outChannels, expansion, stride }: InvertedResidualShape): Module {
+  const hidden = inChannels * expansion;
+  const expand =
+    expansion === 1 ? [] : [convNormRelu6(`${name}.conv.0`, { inChannels, outChannels: hidden, kernel: 1 })];
+  const at = expand.length;
+  const depthwise = { inChannels: hidden, outChannels: hidden, kernel: 3, stride, groups: hidden };
+  const branch = sequential(
+    ...expand,
+    convNormRelu6(`${name}.conv.${at}`, depthwise),
+    convolution(`${name}.conv.${at + 1}`, { inChannels: hidden, outChannels, kernel: 1 }),
+    batchNorm(`${name}.conv.${at + 2}`, outChannels),
+  );
+  return stride === 1 && inChannels === outChannels ? residual(branch) : branch;
+}
+
+/** The nearest multiple of 8, at least 8 and not below nine tenths of the number (torchvision's _make_divisible). */
+function roundToEight(channels: number): number {
+  const rounded = Math.max(8, Math.floor((channels + 4) / 8) * 8);
+  return rounded < 0.9 * channels ? rounded + 8 : rounded;
+}
