@@ -16,13 +16,13 @@ export const options = {
   threads: { type: "string", default: "2", description: "on both sides" },
   rounds: { type: "string", description: "turns of each contestant (7, with --quick 3)" },
   steps: { type: "string", description: "steps in a turn (3, with --quick 1)" },
-  compile: { type: "boolean", description: "PyTorch with torch.compile too (needs a C++ compiler)" },
+  compile: { type: "boolean", description: "PyTorch with torch.compile too (takes longer, needs a C++ compiler)" },
   "no-profile": { type: "boolean", description: "without our operators' times" },
   python: { type: "string", description: "a Python with torch; else BENCH_PYTHON, else python3" },
 };
 
 /** Rounds end when a network and batch size has taken this long for its timing. */
-const BUDGET_MS = 95_000;
+const BUDGET_MS = 80_000;
 
 const here = (file) => fileURLToPath(new URL(file, import.meta.url));
 
@@ -49,6 +49,7 @@ export async function run(values, print) {
   const cases = [];
   for (const network of settings.networks) {
     for (const batch of settings.batches) {
+      console.error(`timing ${network}, batch ${batch} …`);
       const result = await measure({ network, batch, ...settings });
       print(renderCase(result));
       cases.push(result);
