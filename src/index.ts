@@ -23,6 +23,7 @@ export { createSyntheticDataset, type SyntheticOptions } from "./data/synthetic.
 export { type Augmentation, type GeometricAugmentation, identityAugmentation } from "./data/transforms/augmentation.ts";
 export { composeGeometric } from "./data/transforms/compose.ts";
 export { type CropFlipOptions, cropFlip } from "./data/transforms/crop-flip.ts";
+export { decodeImage, type ImageLimits } from "./data/transforms/decode-image.ts";
 export { type BundleEvaluation, evaluateBundle } from "./experiments/evaluate-bundle.ts";
 export type { Evaluation, ExperimentEvent, TrainingOutcome } from "./experiments/events.ts";
 export { type ExperimentOptions, runExperiment } from "./experiments/experiment.ts";
@@ -35,7 +36,6 @@ export { verifyGraph } from "./graph/verify.ts";
 export { type Bundle, listBundles, newestBundle, readBundle, writeBundle } from "./inference/bundle.ts";
 export type { BundleMetadata } from "./inference/bundle-metadata.ts";
 export { type Classification, Classifier } from "./inference/classifier.ts";
-export { decodeImage, type ImageLimits } from "./inference/decode-image.ts";
 export { createWorkerPredictor, type Predictor } from "./inference/predictor.ts";
 export { normalise, type Preprocessing } from "./inference/preprocess.ts";
 export { type RankedClass, softmax, topK } from "./inference/softmax.ts";
