@@ -39,6 +39,7 @@ export const blockedRules: { readonly [O in OpName]?: LowerRule<Value<O>> } = {
     );
   },
   activationGrad: (value, lowering) =>
+    clippedGrad(value, lowering) ??
     inCommonLayout(value, lowering, (names) =>
       activationGradFormula(lowering.writer, value.attrs.kind, names.slice(0, -1), names.at(-1)!),
     ),
@@ -147,6 +148,22 @@ function inCommonLayout(
     return lowering.filter(operand, layout);
   });
   return { name: write(names), layout };
+}
+
+/**
+ * ReLU6 backward in three passes: m = 1 where y > 0; then 1 where m - y / 6 > 0, which is 0 < y < 6, since y is 0
+ * where m is; then the product with dy.
+ */
+function clippedGrad(value: Value<"activationGrad">, lowering: Lowering): Physical | undefined {
+  const [y, dy] = [value.operands[0]!, value.operands[1]!];
+  if (value.attrs.kind !== "relu6" || y.shape.length !== 4 || !lowering.isBlocked(y)) return undefined;
+  const { writer } = lowering;
+  const shape = lowering.blockedShape(y.shape);
+  const steep = { activation: "HardSigmoid", activation_params: { floats: [1e30, 0] } };
+  const image = lowering.blocked(y);
+  const positive = affine(lowering, image, shape, { activation: steep });
+  const inside = affine(lowering, image, shape, { scale: -1 / 6, bias: 0, sum: positive, activation: steep });
+  return { name: writer.op("Mul", [lowering.blocked(dy), inside]), layout: "blocked" };
 }
 
 /** Cuts padded channels off a result [N, C padded]. */
