@@ -1,7 +1,7 @@
+import { decodeImage, type ImageLimits } from "../data/transforms/decode-image.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { Batcher } from "./batcher.ts";
 import type { BundleMetadata } from "./bundle-metadata.ts";
-import { decodeImage, type ImageLimits } from "../data/transforms/decode-image.ts";
 import type { Predictor } from "./predictor.ts";
 import { stackImages } from "./preprocess.ts";
 import { softmax, topK } from "./softmax.ts";
