@@ -147,7 +147,7 @@ export const vjpRules: { readonly [O in OpName]: VjpRule<O> | "nondifferentiable
   channelAffine: (y, dy) => {
     const [x, scale, bias] = [y.operands[0]!, y.operands[1]!, y.operands[2]!];
     return [
-      g.channelAffine(dy, scale, zerosLike(scale)),
+      g.filledNumber(scale) === 1 ? dy : g.channelAffine(dy, scale, zerosLike(scale)),
       toChannels(g.spatialDot(dy, x), scale),
       toChannels(g.reduceSum(dy, [2, 3]), bias),
     ];

@@ -1,6 +1,6 @@
 import type { DType } from "../tensor/dtype.ts";
-import { type Shape, sameShape } from "../tensor/shape.ts";
-import { floats, type Tensor } from "../tensor/tensor.ts";
+import { type Shape, sameShape, sizeOf } from "../tensor/shape.ts";
+import { floatData, floats, type Tensor } from "../tensor/tensor.ts";
 import { inferType } from "./infer.ts";
 import type {
   ActivationKind,
@@ -24,6 +24,13 @@ export const input = (name: string, dtype: DType, shape: Shape): Value<"input"> 
 export const constant = (tensor: Tensor): Value => apply("constant", [], { tensor });
 /** A float32 constant of `shape` filled with one number. */
 export const filled = (shape: Shape, value: number): Value => broadcastTo(constant(floats([], [value])), shape, []);
+
+/** The one number of a value that is the same everywhere: a constant scalar or its broadcast. */
+export function filledNumber(value: Value): number | undefined {
+  const source = isOp(value, "broadcast") ? value.operands[0]! : value;
+  if (!isOp(source, "constant") || source.dtype !== "float32" || sizeOf(source.shape) !== 1) return undefined;
+  return floatData(source.attrs.tensor)[0];
+}
 
 const unary =
   (kind: UnaryKind) =>

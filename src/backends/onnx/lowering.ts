@@ -3,7 +3,6 @@ import { countUses, type Graph } from "../../graph/graph.ts";
 import type { OpName } from "../../graph/ops.ts";
 import { isOp, type Value } from "../../graph/value.ts";
 import { type Shape, sizeOf } from "../../tensor/shape.ts";
-import { floatData } from "../../tensor/tensor.ts";
 import { type FilterForm, filterForm, type Layout, physicalShape, roundUp } from "./layout.ts";
 import { filterToPlain, plainToFilter } from "./lower/filters.ts";
 import type { ModelWriter } from "./model-writer.ts";
@@ -12,6 +11,12 @@ import type { ModelWriter } from "./model-writer.ts";
 export interface Physical {
   readonly name: string;
   readonly layout: Layout;
+}
+
+/** A blocked image whose channels still have to be multiplied by a factor [C padded], if there is one. */
+export interface Factored {
+  readonly name: string;
+  readonly factor?: string;
 }
 
 export type LowerRule<V extends Value = Value> = (value: V, lowering: Lowering) => Physical | undefined;
@@ -24,6 +29,8 @@ export interface LoweringRules {
   readonly blocked: { readonly [O in OpName]?: LowerRule<Value<O>> };
   /** True for values that their user takes into its own pass: they are written only on demand. */
   isDeferred(value: Value, lowering: Lowering): boolean;
+  /** Writes an image without its factor, where all its users can apply that more cheaply. */
+  factored(value: Value, lowering: Lowering): Factored | undefined;
 }
 
 export interface LoweringOptions {
@@ -58,6 +65,7 @@ export class Lowering {
   readonly #plain = new Map<Value, string>();
   readonly #blocked = new Map<Value, string>();
   readonly #filters = new Map<string, string>();
+  readonly #factored = new Map<Value, Factored>();
   readonly #memo = new Map<string, string>();
   readonly #ids = new Map<Value, number>();
 
@@ -136,6 +144,11 @@ export class Lowering {
     });
   }
 
+  /** The image as `blocked`, for users that are linear in it and multiply their result by its factor. */
+  factored(value: Value): Factored {
+    return remember(this.#factored, value, () => this.#rules.factored(value, this) ?? { name: this.blocked(value) });
+  }
+
   isBlocked(value: Value): boolean {
     return this.physical(value).layout === "blocked";
   }
@@ -212,19 +225,12 @@ export class Lowering {
   }
 }
 
-function remember<K>(map: Map<K, string>, key: K, write: () => string): string {
+function remember<K, T>(map: Map<K, T>, key: K, write: () => T): T {
   const known = map.get(key);
   if (known !== undefined) return known;
-  const name = write();
-  map.set(key, name);
-  return name;
-}
-
-/** The one number of a value that is the same everywhere: a constant scalar or its broadcast. */
-export function constantNumber(value: Value): number | undefined {
-  const source = isOp(value, "broadcast") ? value.operands[0]! : value;
-  if (!isOp(source, "constant") || source.dtype !== "float32" || sizeOf(source.shape) !== 1) return undefined;
-  return floatData(source.attrs.tensor)[0];
+  const written = write();
+  map.set(key, written);
+  return written;
 }
 
 /** The scalar that a value repeats, when it is a broadcast of one. */

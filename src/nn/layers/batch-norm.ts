@@ -1,19 +1,8 @@
-import {
-  activation,
-  add,
-  channelAffine,
-  mul,
-  reciprocal,
-  reduceSum,
-  scale,
-  shift,
-  spatialDot,
-  sqrt,
-  sub,
-} from "../../graph/build.ts";
+import { add, channelAffine, mul, reciprocal, scale, shift, sqrt, sub } from "../../graph/build.ts";
 import type { Value } from "../../graph/value.ts";
 import { constantInit, onesInit, zerosInit } from "../initializers.ts";
 import type { ForwardContext, Module } from "../module.ts";
+import { type BatchStatistics, batchStatistics } from "./batch-statistics.ts";
 
 export interface BatchNormOptions {
   readonly eps?: number;
@@ -27,21 +16,16 @@ export interface BatchNormOptions {
 /**
  * Batch normalisation over N, H and W (Ioffe and Szegedy 2015) with PyTorch's names: `NAME.weight`, `NAME.bias`,
  * `NAME.running_mean`, `NAME.running_var` (unbiased). A frozen scale is no parameter.
- *
- * In training the variance is E[x^2] - E[x]^2: one pass over x, in the form that backends fuse. Cancellation is
- * harmless while |mean| is not hundreds of standard deviations, which holds for inputs of convolutions; what rounding
- * leaves below zero is cut to zero.
  */
 export function batchNorm(name: string, channels: number, options: BatchNormOptions = {}): Module {
   const { eps = 1e-5, momentum = 0.1, scale: scaleMode = "trained", scaleInit = 1 } = options;
   const shape = [channels];
   const scaleOf = (ctx: ForwardContext, inverse: Value): Value =>
     scaleMode === "trained" ? mul(ctx.parameter(`${name}.weight`), inverse) : inverse;
-  const normalise = (x: Value, mean: Value, variance: Value, ctx: ForwardContext): Value => {
+  const normalise = ({ mean, variance, affine }: BatchStatistics, ctx: ForwardContext): Value => {
     const inverse = reciprocal(sqrt(shift(variance, eps)));
-    const a = scaleOf(ctx, inverse);
-    const b = sub(ctx.parameter(`${name}.bias`), mul(mean, a));
-    return channelAffine(x, a, b);
+    const factor = scaleOf(ctx, inverse);
+    return affine(factor, sub(ctx.parameter(`${name}.bias`), mul(mean, factor)));
   };
   return {
     parameters: [
@@ -65,17 +49,19 @@ export function batchNorm(name: string, channels: number, options: BatchNormOpti
     forward(x, ctx) {
       const runningMean = ctx.buffer(`${name}.running_mean`);
       const runningVar = ctx.buffer(`${name}.running_var`);
-      if (ctx.mode === "eval") return normalise(x, runningMean, runningVar, ctx);
+      if (ctx.mode === "eval") {
+        const affine = (factor: Value, term: Value): Value => channelAffine(x, factor, term);
+        return normalise({ mean: runningMean, variance: runningVar, affine }, ctx);
+      }
       const count = x.shape[0]! * x.shape[2]! * x.shape[3]!;
-      const mean = scale(reduceSum(reduceSum(x, [2, 3]), [0]), 1 / count);
-      const meanOfSquares = scale(reduceSum(spatialDot(x, x), [0]), 1 / count);
-      const variance = activation(sub(meanOfSquares, mul(mean, mean)), "relu");
+      const statistics = batchStatistics(x);
+      const { mean, variance } = statistics;
       const unbiased = count / Math.max(count - 1, 1);
       const blend = (old: Value, current: Value, factor: number): Value =>
         add(scale(old, 1 - momentum), scale(current, factor));
       ctx.updateBuffer(`${name}.running_mean`, blend(runningMean, mean, momentum));
       ctx.updateBuffer(`${name}.running_var`, blend(runningVar, variance, momentum * unbiased));
-      return normalise(x, mean, variance, ctx);
+      return normalise(statistics, ctx);
     },
   };
 }

@@ -3,6 +3,7 @@ import { type FilterForm, filterForm, roundUp } from "../layout.ts";
 import type { Lowering, Physical } from "../lowering.ts";
 import type { Attribute } from "../model-writer.ts";
 import { affine, type ImageShape, nchwc } from "./blocked-affine.ts";
+import { scaleFilter } from "./filters.ts";
 import { zeroInsert } from "./spread.ts";
 import { winogradConvolution, winogradInputGrad } from "./winograd.ts";
 
@@ -57,9 +58,20 @@ export function takesSum(grad: Value<"conv2dInputGrad">, lowering: Lowering): bo
   return gradFormOf(grad, lowering) !== undefined;
 }
 
+/** True when the weight gradient is done by the blocked kernels, which leave the factor of dy to the end. */
+export function takesFactor(grad: Value<"conv2dWeightGrad">, lowering: Lowering): boolean {
+  return filterForm(grad.operands[0]!.shape, grad.attrs.weightShape, grad.attrs, lowering.block) !== undefined;
+}
+
 export function lowerInputGrad(grad: Value<"conv2dInputGrad">, lowering: Lowering): Physical | undefined {
   if (gradFormOf(grad, lowering) === undefined) return undefined;
   return { name: blockedInputGrad(grad, lowering, undefined), layout: "blocked" };
+}
+
+/** Weights in their form, each output channel times its factor. */
+function factoredFilter(w: Value, form: FilterForm, factor: string | undefined, lowering: Lowering): string {
+  const filter = lowering.filter(w, form);
+  return factor === undefined ? filter : scaleFilter(lowering, filter, form, w.shape, factor);
 }
 
 /** Data gradient plus `sum`: a convolution of dy by the flipped filters with their channels exchanged. */
@@ -67,20 +79,22 @@ export function blockedInputGrad(grad: Value<"conv2dInputGrad">, lowering: Lower
   const { writer } = lowering;
   const [dy, w] = [grad.operands[0]!, grad.operands[1]!];
   const form = gradFormOf(grad, lowering)!;
+  const { name: gradient, factor } = lowering.factored(dy);
+  const weights = factoredFilter(w, form, factor, lowering);
   if (form === "winograd") {
-    const result = winogradInputGrad(dy, w, lowering);
+    const result = winogradInputGrad(dy, w, weights, lowering);
     return sum === undefined ? result : writer.op("Add", [sum, result]);
   }
   const { strides, pads, inputShape } = grad.attrs;
   const [kh, kw] = w.shape.slice(2) as [number, number];
   const [, channels, height, width] = lowering.blockedShape(inputShape);
   const outputs = roundUp(w.shape[0]!, lowering.block);
-  let image = lowering.blocked(dy);
+  let image = gradient;
   let [h, wd] = dy.shape.slice(2) as [number, number];
   if (strides[0] > 1) {
     [h, wd] = [(h - 1) * strides[0] + 1, (wd - 1) * strides[1] + 1];
-    image = lowering.memo(`spread ${strides[0]} ${image}`, () =>
-      zeroInsert(lowering, image, lowering.blockedShape(dy.shape), strides[0], [h, wd]),
+    image = lowering.memo(`spread ${strides[0]} ${gradient}`, () =>
+      zeroInsert(lowering, gradient, lowering.blockedShape(dy.shape), strides[0], [h, wd]),
     );
   }
   const top = kh - 1 - pads[0];
@@ -88,8 +102,8 @@ export function blockedInputGrad(grad: Value<"conv2dInputGrad">, lowering: Lower
   const around = [top, left, height - (h + top - kh + 1), width - (wd + left - kw + 1)];
   const filters =
     form === "depthwise"
-      ? flippedDepthwise(lowering, lowering.filter(w, form), [channels, kh, kw])
-      : exchangedDense(lowering, lowering.filter(w, form), [outputs, channels, kh, kw]);
+      ? flippedDepthwise(lowering, weights, [channels, kh, kw])
+      : exchangedDense(lowering, weights, [outputs, channels, kh, kw]);
   const operands = sum === undefined ? [image, filters] : [image, filters, "", sum];
   const group = form === "depthwise" ? channels : 1;
   return writer.op("Conv", operands, { kernel_shape: [kh, kw], pads: around, group }, nchwc);

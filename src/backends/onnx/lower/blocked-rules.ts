@@ -1,10 +1,10 @@
 import type { OpName } from "../../../graph/ops.ts";
 import { isOp, type Value } from "../../../graph/value.ts";
-import type { Layout } from "../layout.ts";
+import { type Layout, physicalShape } from "../layout.ts";
 import { broadcastScalar, type Lowering, type LowerRule, type Physical } from "../lowering.ts";
 import { affine, nchwc, positionDot, positionMean } from "./blocked-affine.ts";
 import { blockedConvolution, lowerInputGrad } from "./blocked-conv.ts";
-import { activationFormula, activationGradFormula, binaryOps, unaryOps } from "./elementwise.ts";
+import { activationFormula, activationGradFormula, arithmetic, unaryOps } from "./elementwise.ts";
 import { gatherPositions } from "./spread.ts";
 import { isAbsorbed, isAddition, isFusedActivation, lowerSum } from "./sums.ts";
 import { lowerWeightGrad } from "./weight-grad.ts";
@@ -23,7 +23,15 @@ export const blockedRules: { readonly [O in OpName]?: LowerRule<Value<O>> } = {
       const sum = lowerSum(value, lowering);
       if (sum !== undefined) return sum;
     }
-    return inCommonLayout(value, lowering, (names) => lowering.writer.op(binaryOps[value.attrs.kind], names));
+    return inCommonLayout(value, lowering, (names, layout) => {
+      const operands = names.map((name, i) => ({ name, scalar: broadcastScalar(value.operands[i]!) !== undefined }));
+      return arithmetic(
+        lowering.writer,
+        value.attrs.kind,
+        operands,
+        physicalShape(layout, value.shape, lowering.block),
+      );
+    });
   },
   unary: (value, lowering) =>
     inCommonLayout(value, lowering, ([x]) => lowering.writer.op(unaryOps[value.attrs.kind], [x!])),
@@ -133,7 +141,7 @@ function keepsZeros(value: Value): boolean {
 function inCommonLayout(
   value: Value,
   lowering: Lowering,
-  write: (names: readonly string[]) => string,
+  write: (names: readonly string[], layout: Layout) => string,
 ): Physical | undefined {
   const scalars = value.operands.map((operand) => (value.shape.length > 0 ? broadcastScalar(operand) : undefined));
   const layouts = value.operands.flatMap((operand, i) =>
@@ -147,7 +155,7 @@ function inCommonLayout(
     if (layout === "blocked") return lowering.blocked(operand);
     return lowering.filter(operand, layout);
   });
-  return { name: write(names), layout };
+  return { name: write(names, layout), layout };
 }
 
 /**

@@ -1,6 +1,8 @@
 import type { Shape } from "../../../tensor/shape.ts";
-import { type FilterForm, roundUp } from "../layout.ts";
+import { type FilterForm, physicalShape, roundUp } from "../layout.ts";
+import type { Lowering } from "../lowering.ts";
 import type { ModelWriter } from "../model-writer.ts";
+import { nchwc } from "./blocked-affine.ts";
 
 /** In-graph conversion of a weight [O, I, kh, kw] to a filter form, for weights that are computed. */
 export function plainToFilter(
@@ -17,6 +19,10 @@ export function plainToFilter(
   const [op, ip] = [roundUp(o, block), form === "dense" ? roundUp(i, block) : i];
   const padded =
     op === o && ip === i ? name : writer.op("Pad", [name, writer.ints([0, 0, 0, 0, op - o, ip - i, 0, 0])]);
+  if (form === "dense" && kh * kw === 1) {
+    const rows = writer.reshape(padded, [op / block, block, ip, 1]);
+    return writer.reshape(writer.op("ReorderInput", [rows], {}, nchwc), [op, ip, 1, 1]);
+  }
   const blocked =
     form === "dense"
       ? writer.transpose(writer.reshape(padded, [op / block, block, ip / block, block, kh, kw]), [0, 2, 4, 5, 3, 1])
@@ -37,10 +43,29 @@ export function filterToPlain(
     return writer.reshape(writer.transpose(writer.reshape(name, [kh * kw, i, o]), [2, 1, 0]), shape);
   const [op, ip] = [roundUp(o, block), form === "dense" ? roundUp(i, block) : i];
   const plain =
-    form === "dense"
-      ? writer.transpose(writer.reshape(name, [op / block, ip / block, kh, kw, block, block]), [0, 5, 1, 4, 2, 3])
-      : writer.transpose(writer.reshape(name, [op / block, ip, kh, kw, block]), [0, 4, 1, 2, 3]);
+    form === "dense" && kh * kw === 1
+      ? writer.op("ReorderOutput", [writer.reshape(name, [op / block, block, ip, 1])], { channels: block }, nchwc)
+      : form === "dense"
+        ? writer.transpose(writer.reshape(name, [op / block, ip / block, kh, kw, block, block]), [0, 5, 1, 4, 2, 3])
+        : writer.transpose(writer.reshape(name, [op / block, ip, kh, kw, block]), [0, 4, 1, 2, 3]);
   const whole = writer.reshape(plain, [op, ip, kh, kw]);
   if (op === o && ip === i) return whole;
   return writer.op("Slice", [whole, writer.ints([0, 0]), writer.ints([o, i]), writer.ints([0, 1])]);
+}
+
+/** A filter with each output channel times its factor [O padded]: O lies last in the winograd form, in blocks elsewhere. */
+export function scaleFilter(
+  { writer, block }: Lowering,
+  name: string,
+  form: FilterForm,
+  shape: Shape,
+  factor: string,
+): string {
+  const physical = physicalShape(form, shape, block);
+  const outputs = roundUp(shape[0]!, block);
+  const [rows, factors] =
+    form === "winograd"
+      ? [[-1, outputs], factor]
+      : [[outputs / block, -1, block], writer.reshape(factor, [outputs / block, 1, block])];
+  return writer.reshape(writer.op("Mul", [writer.reshape(name, rows), factors]), physical);
 }

@@ -4,7 +4,7 @@ import { type Shape, sizeOf } from "../../../tensor/shape.ts";
 import { floatData } from "../../../tensor/tensor.ts";
 import { broadcastScalar, type Lowering, type LowerRule, type Physical } from "../lowering.ts";
 import { elementType } from "../model-writer.ts";
-import { activationFormula, activationGradFormula, binaryOps, unaryOps } from "./elementwise.ts";
+import { activationFormula, activationGradFormula, arithmetic, unaryOps } from "./elementwise.ts";
 import { interpolationMatrix } from "./interpolation.ts";
 
 /** Lowerings to ordinary ONNX operators: total, the fall-back of every other table. */
@@ -23,6 +23,9 @@ function elementwise(value: Value, lowering: Lowering): string[] {
   }
   return names;
 }
+
+const isScalar = (operand: Value, result: Value): boolean =>
+  result.shape.length > 0 && broadcastScalar(operand) !== undefined;
 
 /** A shape for Reshape and Expand, its batch left free where the model's batch is. */
 function freeShape(shape: Shape, lowering: Lowering): number[] {
@@ -66,7 +69,14 @@ export const plainRules: { readonly [O in OpName]: LowerRule<Value<O>> } = {
   constant: (value, { writer }) => plain(writer.tensor(value.attrs.tensor)),
   unary: (value, lowering) =>
     plain(lowering.writer.op(unaryOps[value.attrs.kind], [lowering.plain(value.operands[0]!)])),
-  binary: (value, lowering) => plain(lowering.writer.op(binaryOps[value.attrs.kind], elementwise(value, lowering))),
+  binary: (value, lowering) => {
+    const { writer, freeBatch } = lowering;
+    const names = elementwise(value, lowering);
+    // A model with a free batch is for inference: no reshaping there that would need its size.
+    const scalars = value.operands.map((operand) => freeBatch === undefined && isScalar(operand, value));
+    const operands = names.map((name, i) => ({ name, scalar: scalars[i]! }));
+    return plain(arithmetic(writer, value.attrs.kind, operands, value.shape));
+  },
   compare: (value, lowering) => {
     const { writer } = lowering;
     const outcome = writer.op(value.attrs.kind === "greater" ? "Greater" : "Equal", elementwise(value, lowering));

@@ -1,9 +1,10 @@
+import { filledNumber } from "../../../graph/build.ts";
 import type { ActivationKind } from "../../../graph/ops.ts";
 import { isOp, type Value } from "../../../graph/value.ts";
-import { constantNumber, type Lowering, type Physical } from "../lowering.ts";
+import type { Factored, Lowering, Physical } from "../lowering.ts";
 import type { Attribute } from "../model-writer.ts";
 import { affine, type FusedActivation, fusedActivations } from "./blocked-affine.ts";
-import { blockedConvolution, blockedInputGrad, isBlockedConvolution, takesSum } from "./blocked-conv.ts";
+import { blockedConvolution, blockedInputGrad, isBlockedConvolution, takesFactor, takesSum } from "./blocked-conv.ts";
 
 /**
  * Sums of blocked images. A tree of additions is written as one chain of passes: each affine term and each data
@@ -42,7 +43,7 @@ export function isAbsorbed(value: Value, lowering: Lowering): boolean {
 /** A channel bias right behind a convolution that nothing else reads: the convolution adds it itself. */
 function absorbsConvolution(value: Value<"channelAffine">, lowering: Lowering): boolean {
   const [conv, scale, bias] = value.operands;
-  return isOp(conv!, "conv2d") && lowering.uses(conv) === 1 && constantNumber(scale!) === 1 && bias!.shape.length === 1;
+  return isOp(conv!, "conv2d") && lowering.uses(conv) === 1 && filledNumber(scale!) === 1 && bias!.shape.length === 1;
 }
 
 /**
@@ -65,6 +66,56 @@ export function lowerSum(root: Value, lowering: Lowering, activation?: FusedActi
     sum = writePass(pass, root, lowering, sum, fused);
   });
   return { name: sum!, layout: "blocked" };
+}
+
+/**
+ * The gradient behind a batch normalisation, a * g + b * x + c with x the output of a convolution, as a times
+ * (g + (b / a) * x + c / a): one pass instead of two. The convolution's gradients are linear in it and take the factor a
+ * into the filters and into the result. Where a is 0, b and c are too.
+ */
+export function factoredGradient(root: Value, lowering: Lowering): Factored | undefined {
+  if (!hasFactor(root, lowering)) return undefined;
+  const { writer } = lowering;
+  const terms = collect(root, lowering);
+  const { gradient, output } = normTerms(terms)!;
+  const scaleOf = (image: Value): string =>
+    total(
+      terms.affines.filter(({ operands }) => operands[0] === image).map(({ operands }) => operands[1]!),
+      lowering,
+    )!;
+  const factor = scaleOf(gradient);
+  const divisor = writer.op("Where", [writer.op("Equal", [factor, writer.float(0)]), writer.float(1e-30), factor]);
+  const bias = total(biasesOf(terms, 1), lowering);
+  const name = affine(lowering, lowering.blocked(output), lowering.blockedShape(root.shape), {
+    scale: writer.op("Div", [scaleOf(output), divisor]),
+    ...(bias === undefined ? {} : { bias: writer.op("Div", [bias, divisor]) }),
+    sum: lowering.blocked(gradient),
+  });
+  return { name, factor: divisor };
+}
+
+/** True for a gradient that nothing needs but the gradients of the convolution that it belongs to. */
+export function hasFactor(value: Value, lowering: Lowering): boolean {
+  if (lowering.block === 0 || !isAddition(value)) return false;
+  const users = lowering.users(value);
+  const linear = users.every(
+    (user) =>
+      (isOp(user, "conv2dInputGrad") && takesSum(user, lowering)) ||
+      (isOp(user, "conv2dWeightGrad") && user.operands[0] !== value && takesFactor(user, lowering)),
+  );
+  if (!linear || users.length !== lowering.uses(value)) return false;
+  const images = normTerms(collect(value, lowering));
+  return images !== undefined && lowering.isBlocked(images.gradient) && lowering.isBlocked(images.output);
+}
+
+/** The images of a sum with one scale a channel for a gradient and for the output of a convolution. */
+function normTerms(terms: Terms): { readonly gradient: Value; readonly output: Value } | undefined {
+  const { values, affines, inputGrads, biases } = terms;
+  const vectors = [...biases, ...affines.flatMap(({ operands }) => operands.slice(1))];
+  if (values.length + inputGrads.length > 0 || vectors.some(({ shape }) => shape.length !== 1)) return undefined;
+  const images = [...new Set(affines.map(({ operands }) => operands[0]!))];
+  const [gradient, output] = [images.find((x) => !isOp(x, "conv2d")), images.find((x) => isOp(x, "conv2d"))];
+  return images.length === 2 && gradient && output ? { gradient, output } : undefined;
 }
 
 /** One pass over the data: scale * x + bias + what stands before; without x it runs over what stands before. */
@@ -105,15 +156,24 @@ function anyBlocked({ values, affines, inputGrads }: Terms, lowering: Lowering):
   });
 }
 
+/** The terms [C] (rank 1) or [N, C] (rank 2) that do not depend on the position. */
+function biasesOf(terms: Terms, rank: number): Value[] {
+  return [...terms.biases, ...terms.affines.map((value) => value.operands[2]!)].filter(
+    (bias) => bias.shape.length === rank && filledNumber(bias) !== 0,
+  );
+}
+
+/** Sum of channel vectors, or undefined of none. */
+function total(vectors: readonly Value[], lowering: Lowering): string | undefined {
+  const names = vectors.map((vector) => lowering.channels(vector));
+  return names.length === 0 ? undefined : names.reduce((sum, name) => lowering.writer.op("Add", [sum, name]));
+}
+
 function planPasses(terms: Terms, activated: boolean): Pass[] {
-  const biasesOf = (rank: number): Value[] =>
-    [...terms.biases, ...terms.affines.map((value) => value.operands[2]!)].filter(
-      (bias) => bias.shape.length === rank && constantNumber(bias) !== 0,
-    );
   const passes: Pass[] = [];
   for (const rank of [2, 1]) {
     const perSample = rank === 2;
-    let biases = biasesOf(rank);
+    let biases = biasesOf(terms, rank);
     const scalesByInput = new Map<Value, Value[]>();
     for (const { operands } of terms.affines) {
       const [x, scale] = [operands[0]!, operands[1]!];
@@ -137,11 +197,7 @@ function writePass(
   before: string | undefined,
   activation: Record<string, Attribute>,
 ): string {
-  const total = (vectors: readonly Value[]): string | undefined => {
-    const names = vectors.map((vector) => lowering.channels(vector));
-    return names.length === 0 ? undefined : names.reduce((sum, name) => lowering.writer.op("Add", [sum, name]));
-  };
-  const bias = total(biases);
+  const bias = total(biases, lowering);
   const extras = { perSample, activation, ...(bias === undefined ? {} : { bias }) };
   const shape = lowering.blockedShape(root.shape);
   if (x === undefined) return affine(lowering, before!, shape, extras);
@@ -151,7 +207,9 @@ function writePass(
     const fused = blockedConvolution(x as Value<"conv2d">, lowering, { ...extras, ...sum });
     if (fused !== undefined) return fused.name;
   }
-  const numbers = scales.map(constantNumber);
-  const scale = numbers.every((number) => number !== undefined) ? numbers.reduce((a, b) => a + b, 0) : total(scales)!;
+  const numbers = scales.map(filledNumber);
+  const scale = numbers.every((number) => number !== undefined)
+    ? numbers.reduce((a, b) => a + b, 0)
+    : total(scales, lowering)!;
   return affine(lowering, lowering.blocked(x), shape, { ...extras, ...sum, scale });
 }

@@ -1,28 +1,38 @@
 import type { Value } from "../../../graph/value.ts";
 import { sizeOf } from "../../../tensor/shape.ts";
-import { filterForm, packFilter, roundUp } from "../layout.ts";
+import { type FilterForm, filterForm, packFilter, roundUp } from "../layout.ts";
 import type { Lowering, Physical } from "../lowering.ts";
 import { affine, nchwc } from "./blocked-affine.ts";
+import { scaleFilter } from "./filters.ts";
 import { gatherPositions } from "./spread.ts";
 import { winogradWeightGrad } from "./winograd.ts";
 
 /** Weight gradients in the form in which the weights lie; the padding of the form comes out exactly zero. */
 export function lowerWeightGrad(grad: Value<"conv2dWeightGrad">, lowering: Lowering): Physical | undefined {
-  const [x, dy] = [grad.operands[0]!, grad.operands[1]!];
-  const { attrs } = grad;
-  const form = filterForm(x.shape, attrs.weightShape, attrs, lowering.block);
+  const { operands, attrs } = grad;
+  const form = filterForm(operands[0]!.shape, attrs.weightShape, attrs, lowering.block);
+  if (form === undefined) return undefined;
+  const { name: gradient, factor } = lowering.factored(operands[1]!);
+  const name = inForm(form, grad, gradient, lowering);
+  return {
+    name: factor === undefined ? name : scaleFilter(lowering, name, form, attrs.weightShape, factor),
+    layout: form,
+  };
+}
+
+/** `gradient`: the blocked image of dy without its factor. */
+function inForm(form: FilterForm, grad: Value<"conv2dWeightGrad">, gradient: string, lowering: Lowering): string {
   switch (form) {
-    case undefined:
-      return undefined;
     case "winograd":
-      return { name: winogradWeightGrad(x, dy, lowering), layout: form };
+      return winogradWeightGrad(grad.operands[0]!, grad.operands[1]!, lowering);
     case "depthwise":
-      return { name: depthwise(grad, lowering), layout: form };
+      return depthwise(grad, gradient, lowering);
     case "stem":
-      return { name: stem(grad, lowering), layout: form };
+      return stem(grad, gradient, lowering);
     case "dense": {
-      const name = attrs.weightShape[2] === 1 ? pointwise(grad, lowering) : dense(grad, lowering);
-      return { name: zeroPadding(name, grad, lowering), layout: form };
+      const [, , kernel] = grad.attrs.weightShape;
+      const name = kernel === 1 ? pointwise(grad, gradient, lowering) : dense(grad, gradient, lowering);
+      return zeroPadding(name, grad, lowering);
     }
     default:
       return form satisfies never;
@@ -43,7 +53,7 @@ function zeroPadding(name: string, { attrs }: Value<"conv2dWeightGrad">, lowerin
 }
 
 /** Each channel of each image is correlated with its dy; the images are summed. */
-function depthwise({ operands, attrs }: Value<"conv2dWeightGrad">, lowering: Lowering): string {
+function depthwise({ operands, attrs }: Value<"conv2dWeightGrad">, gradient: string, lowering: Lowering): string {
   const { writer, block } = lowering;
   const [x, dy] = [operands[0]!, operands[1]!];
   const [n, c, h, w] = lowering.blockedShape(x.shape);
@@ -55,7 +65,7 @@ function depthwise({ operands, attrs }: Value<"conv2dWeightGrad">, lowering: Low
     (out - 1) * stride + kernel - size - before;
   const around = [pads[0], pads[1], reach(h, pads[0], oh, strides[0], kh), reach(w, pads[1], ow, strides[1], kw)];
   const images = writer.reshape(lowering.blocked(x), [1, n * c, h, w]);
-  const filters = writer.reshape(lowering.blocked(dy), [n * c, 1, oh, ow]);
+  const filters = writer.reshape(gradient, [n * c, 1, oh, ow]);
   const attributes = { kernel_shape: [oh, ow], pads: around, dilations: strides, group: n * c };
   const perImage = writer.reshape(writer.op("Conv", [images, filters], attributes, nchwc), [n, c * kh * kw]);
   const total = writer.op("ReduceSum", [perImage, writer.ints([0])], { keepdims: 0 });
@@ -67,8 +77,12 @@ function depthwise({ operands, attrs }: Value<"conv2dWeightGrad">, lowering: Low
   return writer.reshape(writer.op("Mul", [taps, writer.floats([c / block, 1, block], mask)]), [c, 1, kh, kw]);
 }
 
-/** A product of matrices over all positions. */
-function pointwise({ operands, attrs }: Value<"conv2dWeightGrad">, lowering: Lowering): string {
+/**
+ * A product of matrices over all positions, done by the 1x1 kernels: the blocked image with more channels is, as it lies
+ * in memory, the filters of a convolution that takes positions for input channels; the other one becomes its image by a
+ * blockwise transposition. Small images are joined along their positions; large ones are groups, summed afterwards.
+ */
+function pointwise({ operands, attrs }: Value<"conv2dWeightGrad">, gradient: string, lowering: Lowering): string {
   const { writer, block } = lowering;
   const [x, dy] = [operands[0]!, operands[1]!];
   const [n, ci, h, w] = lowering.blockedShape(x.shape);
@@ -79,20 +93,41 @@ function pointwise({ operands, attrs }: Value<"conv2dWeightGrad">, lowering: Low
     const places = Int32Array.from({ length: oh * ow }, (_, i) => Math.floor(i / ow) * sy * w + (i % ow) * sx);
     image = gatherPositions(lowering, image, [n, ci, h, w], places, [oh, ow]);
   }
-  const byRows = oh * ow < 128;
-  const matrix = (name: string, channels: number): string => {
-    const reordered = writer.op("ReorderOutput", [name], { channels, channels_last: Number(byRows) }, nchwc);
-    return writer.reshape(reordered, byRows ? [n * oh * ow, channels] : [n, channels, oh * ow]);
-  };
-  const [a, b] = [matrix(image, ci), matrix(lowering.blocked(dy), co)];
-  const wide = ci >= co;
-  const flags = { transA: Number(byRows), transB: Number(!byRows) };
-  let product = writer.op("FusedMatMul", wide ? [a, b] : [b, a], flags, { domain: "com.microsoft" });
-  if (!byRows) product = writer.op("ReduceSum", [product, writer.ints([0])], { keepdims: 0 });
-  const blocks = wide
-    ? writer.transpose(writer.reshape(product, [ci / block, block, co / block, block]), [2, 0, 1, 3])
-    : writer.transpose(writer.reshape(product, [co / block, block, ci / block, block]), [0, 2, 3, 1]);
-  return writer.reshape(blocks, [co, ci, 1, 1]);
+  const [narrow, wide] = [Math.min(ci, co), Math.max(ci, co)];
+  const groups = (oh * ow) % block === 0 && 4 * narrow <= oh * ow ? n : 1;
+  const positions = (n * oh * ow) / groups;
+  const grouped = (name: string, channels: number): string =>
+    groups === n
+      ? name
+      : lowering.memo(`joined ${name}`, () =>
+          writer.transpose(writer.reshape(name, [n, channels / block, oh * ow * block]), [1, 0, 2]),
+        );
+  const turned = (name: string, channels: number): string =>
+    lowering.memo(`turned ${name} ${groups}`, () => {
+      const tiles = [groups, channels / block, positions / block, block * block] as const;
+      const squares = [tiles[0] * tiles[1] * tiles[2], block, block, 1];
+      const exchanged = writer.op(
+        "ReorderOutput",
+        [writer.reshape(grouped(name, channels), squares)],
+        { channels: block },
+        nchwc,
+      );
+      const ordered = tiles[1] === 1 ? exchanged : writer.transpose(writer.reshape(exchanged, tiles), [0, 2, 1, 3]);
+      return writer.reshape(ordered, [1, groups * positions, channels, 1]);
+    });
+  const [images, filters] =
+    co >= ci ? [turned(image, ci), grouped(gradient, co)] : [turned(gradient, co), grouped(image, ci)];
+  const kernels = writer.reshape(filters, [groups * wide, positions, 1, 1]);
+  let product = writer.op("Conv", [images, kernels], { kernel_shape: [1, 1], group: groups }, nchwc);
+  if (groups > 1) {
+    const each = writer.reshape(product, [groups, wide * narrow]);
+    product = writer.op("ReduceSum", [each, writer.ints([0])], { keepdims: 0 });
+  }
+  if (co < ci) {
+    const blocks = writer.reshape(product, [ci / block, co / block, block, block]);
+    product = writer.transpose(blocks, [1, 0, 3, 2]);
+  }
+  return writer.reshape(product, [co, ci, 1, 1]);
 }
 
 /** Rows of output that one filter of the role-exchanged convolution covers. */
@@ -101,10 +136,15 @@ function chunkRows(height: number, stride: number): number {
 }
 
 /** dy as filters over the batch: [O, N * chunks, rows, OW] in dense form, rows padded by zeros to whole chunks. */
-function gradientFilters(dy: Value, rows: number, chunks: number, lowering: Lowering): string {
+function gradientFilters(
+  dy: Value,
+  gradient: string,
+  { rows, chunks }: { readonly rows: number; readonly chunks: number },
+  lowering: Lowering,
+): string {
   const { writer, block } = lowering;
   const [n, co, oh, ow] = lowering.blockedShape(dy.shape);
-  let name = lowering.blocked(dy);
+  let name = gradient;
   if (rows * chunks > oh) {
     name = affine(lowering, name, [n, co, oh, ow], { pads: [0, 0, rows * chunks - oh, 0] });
   }
@@ -117,7 +157,7 @@ function gradientFilters(dy: Value, rows: number, chunks: number, lowering: Lowe
  * there by one gather and one blockwise transposition; blocks of channels are interleaved along the width, since the
  * kernels want at least six outputs side by side; tall images are cut into chunks of rows that become more batch.
  */
-function dense({ operands, attrs }: Value<"conv2dWeightGrad">, lowering: Lowering): string {
+function dense({ operands, attrs }: Value<"conv2dWeightGrad">, gradient: string, lowering: Lowering): string {
   const { writer, block } = lowering;
   const [x, dy] = [operands[0]!, operands[1]!];
   const [n, ci, h, w] = lowering.blockedShape(x.shape);
@@ -170,7 +210,7 @@ function dense({ operands, attrs }: Value<"conv2dWeightGrad">, lowering: Lowerin
       : writer.transpose(writer.reshape(turned, [block / inner, inner, perGroup / block, block]), [0, 2, 1, 3]);
   const across = side * inner;
   const images = writer.reshape(exchanged, [(groups * block) / inner, n * chunks, height, width * across]);
-  const filters = gradientFilters(dy, rows, chunks, lowering);
+  const filters = gradientFilters(dy, gradient, { rows, chunks }, lowering);
   const attributes = { kernel_shape: [rows, ow], dilations: [stride, stride * across] };
   const product = writer.op("Conv", [images, filters], attributes, nchwc);
   const parts = writer.reshape(product, [groups, block / inner, co / block, kh * kw, side, inner, block]);
@@ -185,7 +225,7 @@ function interleave(blocks: number, height: number): number {
 }
 
 /** Few input channels in plain order: the same exchange without blocks of input channels. */
-function stem({ operands, attrs }: Value<"conv2dWeightGrad">, lowering: Lowering): string {
+function stem({ operands, attrs }: Value<"conv2dWeightGrad">, gradient: string, lowering: Lowering): string {
   const { writer, block } = lowering;
   const [x, dy] = [operands[0]!, operands[1]!];
   const [n, ci, h, w] = x.shape as [number, number, number, number];
@@ -210,7 +250,10 @@ function stem({ operands, attrs }: Value<"conv2dWeightGrad">, lowering: Lowering
   }
   const product = writer.op(
     "Conv",
-    [writer.reshape(images, [ci, n * chunks, height, width]), gradientFilters(dy, rows, chunks, lowering)],
+    [
+      writer.reshape(images, [ci, n * chunks, height, width]),
+      gradientFilters(dy, gradient, { rows, chunks }, lowering),
+    ],
     { kernel_shape: [rows, ow], dilations: [stride, stride] },
     nchwc,
   );

@@ -65,10 +65,10 @@ function tilingOf(image: Value): Tiling {
   return { n, channels, height, width, rows: Math.ceil(height / TILE), columns: Math.ceil(width / TILE) };
 }
 
-/** The image with one zero around it and as many more as whole tiles need. */
+/** The image, without its factor, with one zero around it and as many more as whole tiles need. */
 function padded(image: Value, lowering: Lowering): string {
   const { height, width, rows, columns } = tilingOf(image);
-  const name = lowering.blocked(image);
+  const { name } = lowering.factored(image);
   return lowering.memo(`winograd padding ${name}`, () => {
     const pads = [1, 1, TILE * rows + 1 - height, TILE * columns + 1 - width] as const;
     return affine(lowering, name, lowering.blockedShape(image.shape), { pads });
@@ -171,10 +171,10 @@ function assemble(
   return writer.reshape(picked, [n, channels, height, width]);
 }
 
-function transformedFilters(w: Value, lowering: Lowering, matrix: Float32Array): string {
+function transformedFilters(w: Value, filters: string, lowering: Lowering, matrix: Float32Array): string {
   const { writer } = lowering;
   const [o, i] = w.shape as [number, number];
-  const product = writer.op("MatMul", [writer.floats([36, 9], matrix), lowering.filter(w, "winograd")]);
+  const product = writer.op("MatMul", [writer.floats([36, 9], matrix), filters]);
   return writer.reshape(product, [36, i, o]);
 }
 
@@ -188,17 +188,19 @@ function convolve(image: Value, channels: number, lowering: Lowering, multiply: 
 }
 
 export function winogradConvolution(x: Value, w: Value, lowering: Lowering): string {
-  const filters = transformedFilters(w, lowering, square(filterTransform));
+  const filters = transformedFilters(w, lowering.filter(w, "winograd"), lowering, square(filterTransform));
   return convolve(x, w.shape[0]!, lowering, (tiles) => lowering.writer.op("MatMul", [tiles, filters]));
 }
 
-export function winogradInputGrad(dy: Value, w: Value, lowering: Lowering): string {
-  const filters = transformedFilters(w, lowering, square(reversedColumns(filterTransform)));
+/** `weights`: those of w in their form, times the factor of dy. */
+export function winogradInputGrad(dy: Value, w: Value, weights: string, lowering: Lowering): string {
+  const filters = transformedFilters(w, weights, lowering, square(reversedColumns(filterTransform)));
   return convolve(dy, w.shape[1]!, lowering, (tiles) =>
     lowering.writer.op("FusedMatMul", [tiles, filters], { transB: 1 }, { domain: "com.microsoft" }),
   );
 }
 
+/** Without the factor of dy. */
 export function winogradWeightGrad(x: Value, dy: Value, lowering: Lowering): string {
   const { writer } = lowering;
   const [i, o] = [x.shape[1]!, dy.shape[1]!];
