@@ -1,6 +1,7 @@
 import * as g from "../graph/build.ts";
 import { activationSaves, type OpAttrs, type OpName } from "../graph/ops.ts";
 import { isOp, type Value } from "../graph/value.ts";
+import { sizeOf } from "../tensor/shape.ts";
 
 /**
  * Vector-Jacobian product of one operation: the cotangent of each operand from the cotangent of the result;
@@ -140,10 +141,14 @@ export const vjpRules: { readonly [O in OpName]: VjpRule<O> | "nondifferentiable
     g.apply("conv2d", [dx, operands[1]!], conv),
     g.apply("conv2dWeightGrad", [dx, operands[0]!], { ...conv, weightShape: operands[1]!.shape }),
   ],
-  conv2dWeightGrad: ({ operands, attrs: { weightShape: _, ...conv } }, dw) => [
-    g.apply("conv2dInputGrad", [operands[1]!, dw], { ...conv, inputShape: operands[0]!.shape }),
-    g.apply("conv2d", [operands[0]!, dw], conv),
-  ],
+  conv2dWeightGrad: ({ operands, attrs: { weightShape: _, ...conv } }, dw) => {
+    const [x, dy] = [operands[0]!, operands[1]!];
+    // A matrix of inner products between the channels of x: one convolution does for both sides.
+    if (x === dy && conv.groups === 1 && sizeOf(dw.shape.slice(2)) === 1) {
+      return [null, g.apply("conv2d", [x, g.add(dw, g.transpose(dw, [1, 0, 2, 3]))], conv)];
+    }
+    return [g.apply("conv2dInputGrad", [dy, dw], { ...conv, inputShape: x.shape }), g.apply("conv2d", [x, dw], conv)];
+  },
   channelAffine: (y, dy) => {
     const [x, scale, bias] = [y.operands[0]!, y.operands[1]!, y.operands[2]!];
     return [

@@ -14,7 +14,7 @@ export type Layout = "plain" | "blocked" | FilterForm;
  * - dense: [O/B, I/B, kh, kw, B(i), B(o)]
  * - stem: few input channels in plain order: [O/B, I, kh, kw, B(o)]
  * - depthwise: [C/B, kh, kw, B]
- * - winograd: [9, I, O], the weights of a 3x3 kernel tap by tap
+ * - winograd: [9, O/B, I/B, B(i), B(o)], the weights of a 3x3 kernel tap by tap
  */
 export type FilterForm = "dense" | "stem" | "depthwise" | "winograd";
 
@@ -60,7 +60,7 @@ function* places(form: FilterForm, [o = 1, i = 1, kh = 1, kw = 1]: Shape, block:
             yield (ob * taps + tap) * block + oi;
             break;
           case "winograd":
-            yield (tap * i + inp) * o + out;
+            yield ((tap * (o / block) + ob) * i + inp) * block + oi;
             break;
           default:
             form satisfies never;

@@ -3,7 +3,7 @@ import { type FilterForm, filterForm, roundUp } from "../layout.ts";
 import type { Lowering, Physical } from "../lowering.ts";
 import type { Attribute } from "../model-writer.ts";
 import { affine, type ImageShape, nchwc } from "./blocked-affine.ts";
-import { scaleFilter } from "./filters.ts";
+import { exchangedInside, scaleFilter } from "./filters.ts";
 import { zeroInsert } from "./spread.ts";
 import { winogradConvolution, winogradInputGrad } from "./winograd.ts";
 
@@ -128,11 +128,5 @@ function exchangedDense(lowering: Lowering, filters: string, [o, i, kh, kw]: Ima
   if (ob > 1 && ib > 1) blocks = writer.transpose(blocks, [1, 0, 2, 3]);
   blocks = writer.reshape(blocks, [ib * ob, taps, block * block]);
   if (taps > 1) blocks = writer.op("Gather", [blocks, writer.ints(reversed(taps))], { axis: 1 });
-  const turned = writer.op(
-    "ReorderOutput",
-    [writer.reshape(blocks, [ib * ob * taps, block, block, 1])],
-    { channels: block },
-    nchwc,
-  );
-  return writer.reshape(turned, [i, o, kh, kw]);
+  return writer.reshape(exchangedInside(lowering, blocks, ib * ob * taps), [i, o, kh, kw]);
 }

@@ -169,7 +169,7 @@ function clippedGrad(value: Value<"activationGrad">, lowering: Lowering): Physic
   const shape = lowering.blockedShape(y.shape);
   const steep = { activation: "HardSigmoid", activation_params: { floats: [1e30, 0] } };
   const image = lowering.blocked(y);
-  const positive = affine(lowering, image, shape, { activation: steep });
+  const positive = writer.op("HardSigmoid", [image], { alpha: { float: 1e30 }, beta: { float: 0 } });
   const inside = affine(lowering, image, shape, { scale: -1 / 6, bias: 0, sum: positive, activation: steep });
   return { name: writer.op("Mul", [lowering.blocked(dy), inside]), layout: "blocked" };
 }

@@ -14,7 +14,8 @@ export function plainToFilter(
 ): string {
   const [o, i, kh, kw] = shape as [number, number, number, number];
   if (form === "winograd") {
-    return writer.reshape(writer.transpose(writer.reshape(name, [o, i, kh * kw]), [2, 1, 0]), [kh * kw, i * o]);
+    const blocks = writer.reshape(name, [o / block, block, i / block, block, kh * kw]);
+    return writer.reshape(writer.transpose(blocks, [4, 0, 2, 3, 1]), [kh * kw, i * o]);
   }
   const [op, ip] = [roundUp(o, block), form === "dense" ? roundUp(i, block) : i];
   const padded =
@@ -39,8 +40,10 @@ export function filterToPlain(
   block: number,
 ): string {
   const [o, i, kh, kw] = shape as [number, number, number, number];
-  if (form === "winograd")
-    return writer.reshape(writer.transpose(writer.reshape(name, [kh * kw, i, o]), [2, 1, 0]), shape);
+  if (form === "winograd") {
+    const blocks = writer.reshape(name, [kh * kw, o / block, i / block, block, block]);
+    return writer.reshape(writer.transpose(blocks, [1, 4, 2, 3, 0]), shape);
+  }
   const [op, ip] = [roundUp(o, block), form === "dense" ? roundUp(i, block) : i];
   const plain =
     form === "dense" && kh * kw === 1
@@ -53,7 +56,24 @@ export function filterToPlain(
   return writer.op("Slice", [whole, writer.ints([0, 0]), writer.ints([o, i]), writer.ints([0, 1])]);
 }
 
-/** A filter with each output channel times its factor [O padded]: O lies last in the winograd form, in blocks elsewhere. */
+/** Square blocks, each transposed: `count` of them. */
+export function exchangedInside({ writer, block }: Lowering, blocks: string, count: number): string {
+  return writer.op("ReorderOutput", [writer.reshape(blocks, [count, block, block, 1])], { channels: block }, nchwc);
+}
+
+/** Filters [taps][O/B, I/B, B(i), B(o)] as [taps][I/B, O/B, B(o), B(i)]. */
+export function exchangedBlocks(
+  lowering: Lowering,
+  filters: string,
+  [taps, o, i]: readonly [number, number, number],
+): string {
+  const { writer, block } = lowering;
+  const [ob, ib] = [o / block, i / block];
+  const ordered = writer.transpose(writer.reshape(filters, [taps, ob, ib, block * block]), [0, 2, 1, 3]);
+  return exchangedInside(lowering, ordered, taps * ob * ib);
+}
+
+/** A filter with each output channel times its factor [O padded]. */
 export function scaleFilter(
   { writer, block }: Lowering,
   name: string,
@@ -61,11 +81,17 @@ export function scaleFilter(
   shape: Shape,
   factor: string,
 ): string {
-  const physical = physicalShape(form, shape, block);
-  const outputs = roundUp(shape[0]!, block);
+  const blocks = roundUp(shape[0]!, block) / block;
   const [rows, factors] =
     form === "winograd"
-      ? [[-1, outputs], factor]
-      : [[outputs / block, -1, block], writer.reshape(factor, [outputs / block, 1, block])];
-  return writer.reshape(writer.op("Mul", [writer.reshape(name, rows), factors]), physical);
+      ? [
+          [9, blocks, -1, block],
+          [1, blocks, 1, block],
+        ]
+      : [
+          [blocks, -1, block],
+          [blocks, 1, block],
+        ];
+  const product = writer.op("Mul", [writer.reshape(name, rows), writer.reshape(factor, factors)]);
+  return writer.reshape(product, physicalShape(form, shape, block));
 }

@@ -1,6 +1,7 @@
 import { filledNumber } from "../../../graph/build.ts";
 import type { ActivationKind } from "../../../graph/ops.ts";
 import { isOp, type Value } from "../../../graph/value.ts";
+import { sizeOf } from "../../../tensor/shape.ts";
 import type { Factored, Lowering, Physical } from "../lowering.ts";
 import type { Attribute } from "../model-writer.ts";
 import { affine, type FusedActivation, fusedActivations } from "./blocked-affine.ts";
@@ -103,7 +104,9 @@ export function hasFactor(value: Value, lowering: Lowering): boolean {
       (isOp(user, "conv2dInputGrad") && takesSum(user, lowering)) ||
       (isOp(user, "conv2dWeightGrad") && user.operands[0] !== value && takesFactor(user, lowering)),
   );
-  if (!linear || users.length !== lowering.uses(value)) return false;
+  // The factor costs a pass over the filters each time, which must be smaller than the image.
+  const small = users.every((user) => !isOp(user, "conv2dWeightGrad") || 2 * sizeOf(user.shape) <= sizeOf(value.shape));
+  if (!linear || !small || users.length !== lowering.uses(value)) return false;
   const images = normTerms(collect(value, lowering));
   return images !== undefined && lowering.isBlocked(images.gradient) && lowering.isBlocked(images.output);
 }

@@ -4,7 +4,7 @@ import { type FilterForm, filterForm, packFilter, roundUp } from "../layout.ts";
 import type { Lowering, Physical } from "../lowering.ts";
 import { affine, nchwc } from "./blocked-affine.ts";
 import { scaleFilter } from "./filters.ts";
-import { gatherPositions } from "./spread.ts";
+import { gatherPositions, positionsAsChannels } from "./spread.ts";
 import { winogradWeightGrad } from "./winograd.ts";
 
 /** Weight gradients in the form in which the weights lie; the padding of the form comes out exactly zero. */
@@ -31,12 +31,33 @@ function inForm(form: FilterForm, grad: Value<"conv2dWeightGrad">, gradient: str
       return stem(grad, gradient, lowering);
     case "dense": {
       const [, , kernel] = grad.attrs.weightShape;
+      if (winogradPays(grad, lowering)) return winogradInDenseForm(grad, lowering);
       const name = kernel === 1 ? pointwise(grad, gradient, lowering) : dense(grad, gradient, lowering);
       return zeroPadding(name, grad, lowering);
     }
     default:
       return form satisfies never;
   }
+}
+
+/** Large images, which are convolved directly, gain from Winograd's transform in the weight gradient alone. */
+function winogradPays({ operands, attrs }: Value<"conv2dWeightGrad">, lowering: Lowering): boolean {
+  const [o, i, kh, kw] = attrs.weightShape as [number, number, number, number];
+  const [, , height, width] = operands[0]!.shape as [number, number, number, number];
+  const same = attrs.strides.every((n) => n === 1) && attrs.pads.every((n) => n === 1);
+  const whole = i % lowering.block === 0 && o % lowering.block === 0;
+  return kh === 3 && kw === 3 && same && whole && Math.min(i, o) >= 64 && Math.max(height, width) > 16;
+}
+
+function winogradInDenseForm({ operands, attrs }: Value<"conv2dWeightGrad">, lowering: Lowering): string {
+  const { writer, block } = lowering;
+  const [o, i] = attrs.weightShape as [number, number];
+  const taps = writer.reshape(winogradWeightGrad(operands[0]!, operands[1]!, lowering), [
+    9,
+    (o * i) / block ** 2,
+    block ** 2,
+  ]);
+  return writer.reshape(writer.transpose(taps, [1, 0, 2]), attrs.weightShape);
 }
 
 /** Clears what leftovers in padded channels have added to the padding of a dense form. */
@@ -103,18 +124,9 @@ function pointwise({ operands, attrs }: Value<"conv2dWeightGrad">, gradient: str
           writer.transpose(writer.reshape(name, [n, channels / block, oh * ow * block]), [1, 0, 2]),
         );
   const turned = (name: string, channels: number): string =>
-    lowering.memo(`turned ${name} ${groups}`, () => {
-      const tiles = [groups, channels / block, positions / block, block * block] as const;
-      const squares = [tiles[0] * tiles[1] * tiles[2], block, block, 1];
-      const exchanged = writer.op(
-        "ReorderOutput",
-        [writer.reshape(grouped(name, channels), squares)],
-        { channels: block },
-        nchwc,
-      );
-      const ordered = tiles[1] === 1 ? exchanged : writer.transpose(writer.reshape(exchanged, tiles), [0, 2, 1, 3]);
-      return writer.reshape(ordered, [1, groups * positions, channels, 1]);
-    });
+    lowering.memo(`turned ${name} ${groups}`, () =>
+      positionsAsChannels(lowering, grouped(name, channels), { groups, channels, positions }),
+    );
   const [images, filters] =
     co >= ci ? [turned(image, ci), grouped(gradient, co)] : [turned(gradient, co), grouped(image, ci)];
   const kernels = writer.reshape(filters, [groups * wide, positions, 1, 1]);

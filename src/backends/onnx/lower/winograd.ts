@@ -1,11 +1,14 @@
 import type { Value } from "../../../graph/value.ts";
 import type { Lowering } from "../lowering.ts";
-import { affine } from "./blocked-affine.ts";
+import { affine, nchwc } from "./blocked-affine.ts";
+import { exchangedBlocks } from "./filters.ts";
+import { positionsAsChannels } from "./spread.ts";
 
 /**
- * Winograd F(4x4, 3x3) convolution (Lavin and Gray, 2016) out of gathers and matrix products: tiles of 6x6 inputs are
- * transformed by one product with the Kronecker square of B^T, multiplied by the transformed filters channel by channel
- * (36 products), and transformed back by the Kronecker square of A^T. Weights lie tap by tap, [9, I * O].
+ * Winograd F(4x4, 3x3) convolution (Lavin and Gray, 2016) out of gathers, matrix products and 1x1 convolutions: tiles of
+ * 6x6 inputs are transformed by one product with the Kronecker square of B^T, multiplied by the transformed filters (36
+ * products, the groups of one 1x1 convolution over all tiles), and transformed back by the Kronecker square of A^T.
+ * Weights lie tap by tap, each tap as the filters of a 1x1 convolution.
  */
 const inputTransform = [
   [4, 0, -5, 0, 1, 0],
@@ -81,14 +84,17 @@ const CHUNK_BYTES = 32 << 20;
 /** Images [start, end) that are worked on together. */
 type Range = readonly [start: number, end: number];
 
-function chunksOf(x: Value, channels: number): Range[] {
+/** Whole blocks of images, so that the number of tiles is a multiple of the block too. */
+function chunksOf(x: Value, channels: number, block: number): Range[] {
   const { n, rows, columns } = tilingOf(x);
-  const perImage = 36 * rows * columns * channels * 4;
-  const count = Math.max(1, Math.min(n, Math.round((n * perImage) / CHUNK_BYTES)));
-  return Array.from({ length: count }, (_, i) => [Math.floor((i * n) / count), Math.floor(((i + 1) * n) / count)]);
+  const perBlock = 36 * rows * columns * channels * 4 * block;
+  const blocks = n / block;
+  const count = Math.max(1, Math.min(blocks, Math.round((blocks * perBlock) / CHUNK_BYTES)));
+  const start = (i: number): number => Math.floor((i * blocks) / count) * block;
+  return Array.from({ length: count }, (_, i) => [start(i), start(i + 1)]);
 }
 
-/** Positions of the tiles of some images as rows of one channel block: [extent^2, tiles, C / B] from the padded image. */
+/** Positions of the tiles of some images as rows of one channel block: [extent^2, C / B, tiles] from the padded image. */
 function tilePlaces(
   { channels, rows, columns }: Tiling,
   [start, end]: Range,
@@ -101,11 +107,13 @@ function tilePlaces(
   let at = 0;
   for (let dy = 0; dy < extent; dy++) {
     for (let dx = 0; dx < extent; dx++) {
-      for (let image = start; image < end; image++) {
-        for (let tile = 0; tile < rows * columns; tile++) {
-          const y = Math.floor(tile / columns) * TILE + dy + offset;
-          const x = (tile % columns) * TILE + dx + offset;
-          for (let b = 0; b < blocks; b++) places[at++] = ((image * blocks + b) * paddedHeight + y) * paddedWidth + x;
+      for (let b = 0; b < blocks; b++) {
+        for (let image = start; image < end; image++) {
+          for (let tile = 0; tile < rows * columns; tile++) {
+            const y = Math.floor(tile / columns) * TILE + dy + offset;
+            const x = (tile % columns) * TILE + dx + offset;
+            places[at++] = ((image * blocks + b) * paddedHeight + y) * paddedWidth + x;
+          }
         }
       }
     }
@@ -113,7 +121,7 @@ function tilePlaces(
   return places;
 }
 
-/** Tiles of some images times a transform: [rows of the matrix, tiles, C]. */
+/** Tiles of some images times a transform, as one blocked image: [1, rows of the matrix * C, tiles, 1]. */
 function transformedTiles(
   image: Value,
   range: Range,
@@ -130,7 +138,7 @@ function transformedTiles(
   const gathered = writer.op("Gather", [rows, writer.indices(tilePlaces(tiling, range, block, extent, offset))]);
   const flat = writer.reshape(gathered, [taps, tiles * tiling.channels]);
   const product = writer.op("MatMul", [writer.floats([matrix.length / taps, taps], matrix), flat]);
-  return writer.reshape(product, [matrix.length / taps, tiles, tiling.channels]);
+  return writer.reshape(product, [1, (matrix.length / taps) * tiling.channels, tiles, 1]);
 }
 
 /** The 6x6 input tiles in the transformed domain, shared by the forward pass and the weight gradient. */
@@ -140,7 +148,7 @@ function inputTiles(image: Value, range: Range, lowering: Lowering): string {
   );
 }
 
-/** Products [36, tiles, C] of some images back to a blocked image. */
+/** Products [1, 36 * C, tiles, 1] of some images back to a blocked image. */
 function assemble(
   products: string,
   { channels, height, width, rows, columns }: Tiling,
@@ -162,7 +170,7 @@ function assemble(
         for (let x = 0; x < width; x++) {
           const inTile = (y % TILE) * TILE + (x % TILE);
           const tile = Math.floor(y / TILE) * columns + Math.floor(x / TILE);
-          places[at++] = ((inTile * n + image) * rows * columns + tile) * blocks + b;
+          places[at++] = ((inTile * blocks + b) * n + image) * rows * columns + tile;
         }
       }
     }
@@ -171,47 +179,59 @@ function assemble(
   return writer.reshape(picked, [n, channels, height, width]);
 }
 
-function transformedFilters(w: Value, filters: string, lowering: Lowering, matrix: Float32Array): string {
+/** 36 products over all tiles: the filters [36 groups of O x I] over the tiles [1, 36 * I, tiles, 1]. */
+function multiply(tiles: string, filters: string, lowering: Lowering): string {
+  return lowering.writer.op("Conv", [tiles, filters], { kernel_shape: [1, 1], group: 36 }, nchwc);
+}
+
+/** `filters`: O x I filters in the form of this file. */
+function transformedFilters(
+  filters: string,
+  [o, i]: readonly [number, number],
+  lowering: Lowering,
+  matrix: Float32Array,
+): string {
   const { writer } = lowering;
-  const [o, i] = w.shape as [number, number];
   const product = writer.op("MatMul", [writer.floats([36, 9], matrix), filters]);
-  return writer.reshape(product, [36, i, o]);
+  return writer.reshape(product, [36 * o, i, 1, 1]);
 }
 
 /** Image times filters in the transformed domain, chunk by chunk: an image of `channels` channels. */
-function convolve(image: Value, channels: number, lowering: Lowering, multiply: (tiles: string) => string): string {
+function convolve(image: Value, channels: number, filters: string, lowering: Lowering): string {
   const tiling = { ...tilingOf(image), channels };
-  const parts = chunksOf(image, Math.max(channels, image.shape[1]!)).map((range) =>
-    assemble(multiply(inputTiles(image, range, lowering)), tiling, range, lowering),
+  const parts = chunksOf(image, Math.max(channels, image.shape[1]!), lowering.block).map((range) =>
+    assemble(multiply(inputTiles(image, range, lowering), filters, lowering), tiling, range, lowering),
   );
   return parts.length === 1 ? parts[0]! : lowering.writer.op("Concat", parts, { axis: 0 });
 }
 
 export function winogradConvolution(x: Value, w: Value, lowering: Lowering): string {
-  const filters = transformedFilters(w, lowering.filter(w, "winograd"), lowering, square(filterTransform));
-  return convolve(x, w.shape[0]!, lowering, (tiles) => lowering.writer.op("MatMul", [tiles, filters]));
+  const [o, i] = w.shape as [number, number];
+  const filters = transformedFilters(lowering.filter(w, "winograd"), [o, i], lowering, square(filterTransform));
+  return convolve(x, o, filters, lowering);
 }
 
 /** `weights`: those of w in their form, times the factor of dy. */
 export function winogradInputGrad(dy: Value, w: Value, weights: string, lowering: Lowering): string {
-  const filters = transformedFilters(w, weights, lowering, square(reversedColumns(filterTransform)));
-  return convolve(dy, w.shape[1]!, lowering, (tiles) =>
-    lowering.writer.op("FusedMatMul", [tiles, filters], { transB: 1 }, { domain: "com.microsoft" }),
-  );
+  const [o, i] = w.shape as [number, number];
+  const exchanged = lowering.writer.reshape(exchangedBlocks(lowering, weights, [9, o, i]), [9, i * o]);
+  const flipped = square(reversedColumns(filterTransform));
+  return convolve(dy, i, transformedFilters(exchanged, [i, o], lowering, flipped), lowering);
 }
 
 /** Without the factor of dy. */
 export function winogradWeightGrad(x: Value, dy: Value, lowering: Lowering): string {
-  const { writer } = lowering;
+  const { writer, block } = lowering;
   const [i, o] = [x.shape[1]!, dy.shape[1]!];
-  const parts = chunksOf(x, Math.max(i, o)).map((range) => {
+  const parts = chunksOf(x, Math.max(i, o), block).map((range) => {
     const spread = transformedTiles(dy, range, lowering, square(transposed(outputTransform)), TILE, 1);
-    return writer.op(
-      "FusedMatMul",
-      [inputTiles(x, range, lowering), spread],
-      { transA: 1 },
-      { domain: "com.microsoft" },
-    );
+    const tiles = (range[1] - range[0]) * tilingOf(x).rows * tilingOf(x).columns;
+    const images = positionsAsChannels(lowering, inputTiles(x, range, lowering), {
+      groups: 36,
+      channels: i,
+      positions: tiles,
+    });
+    return multiply(images, writer.reshape(spread, [36 * o, tiles, 1, 1]), lowering);
   });
   const products = parts.length === 1 ? parts[0]! : writer.op("Sum", parts);
   const flat = writer.reshape(products, [36, i * o]);
