@@ -15,24 +15,33 @@ export type Layout = "plain" | "blocked" | FilterForm;
  * - stem: few input channels in plain order: [O/B, I, kh, kw, B(o)]
  * - depthwise: [C/B, kh, kw, B]
  * - winograd: [9, O/B, I/B, B(i), B(o)], the weights of a 3x3 kernel tap by tap
+ * - matrix: [O, I] in plain order, weights of a 1x1 kernel that are transformed before they are used
  */
-export type FilterForm = "dense" | "stem" | "depthwise" | "winograd";
+export type FilterForm = ConvolutionForm | "matrix";
+/** The forms that a convolution takes. */
+export type ConvolutionForm = "dense" | "stem" | "depthwise" | "winograd";
 
 export const roundUp = (size: number, multiple: number): number => Math.ceil(size / multiple) * multiple;
 
-/** Shape under which a tensor of a layout is fed to onnxruntime. */
+/**
+ * Shape under which a tensor of a layout is fed to onnxruntime. Filters of one tap drop the dimensions of the kernel:
+ * with ones at the end of a shape, onnxruntime's arithmetic with a scalar runs element by element, 70 times slower.
+ */
 export function physicalShape(layout: Layout, shape: Shape, block: number): Shape {
   const [o = 1, i = 1, kh = 1, kw = 1] = shape;
+  const kernel = kh * kw === 1 ? [] : [kh, kw];
   switch (layout) {
     case "plain":
       return shape;
     case "blocked":
       return [o, roundUp(i, block), kh, kw];
     case "dense":
-      return [roundUp(o, block), roundUp(i, block), kh, kw];
+      return [roundUp(o, block), roundUp(i, block), ...kernel];
     case "stem":
     case "depthwise":
-      return [roundUp(o, block), i, kh, kw];
+      return [roundUp(o, block), i, ...kernel];
+    case "matrix":
+      return [o, i];
     case "winograd":
       return [kh * kw, i * o];
     default:
@@ -62,6 +71,9 @@ function* places(form: FilterForm, [o = 1, i = 1, kh = 1, kw = 1]: Shape, block:
           case "winograd":
             yield ((tap * (o / block) + ob) * i + inp) * block + oi;
             break;
+          case "matrix":
+            yield out * i + inp;
+            break;
           default:
             form satisfies never;
         }
@@ -90,7 +102,7 @@ export function unpackFilter(form: FilterForm, shape: Shape, packed: Float32Arra
  * The form in which the blocked kernels take the weights of a convolution, or undefined where they do not apply.
  * A function of geometry alone, so that a weight, its gradient and its optimiser slots agree.
  */
-export function filterForm(x: Shape, weight: Shape, conv: ConvAttrs, block: number): FilterForm | undefined {
+export function filterForm(x: Shape, weight: Shape, conv: ConvAttrs, block: number): ConvolutionForm | undefined {
   const [n = 0, channels = 0, height = 0, width = 0] = x;
   const [o = 0, i = 0, kh = 0, kw = 0] = weight;
   if (block === 0 || kh !== kw || conv.strides[0] !== conv.strides[1] || conv.dilations.some((d) => d !== 1))

@@ -217,6 +217,11 @@ export class Lowering {
       }
       if (form !== undefined) this.#forms.set(weight, form);
     }
+    for (const variable of variables) {
+      const { shape } = variable;
+      const oneTap = shape.length === 4 && shape[2] === 1 && shape[3] === 1;
+      if (oneTap && !this.#forms.has(variable)) this.#forms.set(variable, "matrix");
+    }
     for (const { current, layoutLike } of Object.values(this.graph.variables)) {
       const parameter = layoutLike === undefined ? undefined : this.graph.variables[layoutLike]?.current;
       const form = parameter === undefined ? undefined : this.#forms.get(parameter);

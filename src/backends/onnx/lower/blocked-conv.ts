@@ -1,5 +1,5 @@
 import type { Value } from "../../../graph/value.ts";
-import { type FilterForm, filterForm, roundUp } from "../layout.ts";
+import { type FilterForm, filterForm, physicalShape, roundUp } from "../layout.ts";
 import type { Lowering, Physical } from "../lowering.ts";
 import type { Attribute } from "../model-writer.ts";
 import { affine, type ImageShape, nchwc } from "./blocked-affine.ts";
@@ -40,12 +40,19 @@ export function blockedConvolution(
   }
   const { strides, pads } = conv.attrs;
   const image = form === "stem" ? lowering.plain(x) : lowering.blocked(x);
-  const operands = [image, lowering.filter(w, form)];
+  const operands = [image, kernels(w, form, lowering.filter(w, form), lowering)];
   if (bias !== undefined || sum !== undefined) operands.push(bias ?? "");
   if (sum !== undefined) operands.push(sum);
   const group = form === "depthwise" ? lowering.blockedShape(x.shape)[1] : 1;
   const attributes = { kernel_shape: w.shape.slice(2), strides, pads, group, ...activation };
   return { name: lowering.writer.op("Conv", operands, attributes, nchwc), layout: "blocked" };
+}
+
+/** A filter in the shape [O, I, kh, kw] that a convolution takes. */
+function kernels({ shape }: Value, form: FilterForm, filter: string, lowering: Lowering): string {
+  const physical = physicalShape(form, shape, lowering.block);
+  if (physical.length === 4) return filter;
+  return lowering.memo(`kernels ${filter}`, () => lowering.writer.reshape(filter, [...physical, 1, 1]));
 }
 
 function gradFormOf(grad: Value<"conv2dInputGrad">, lowering: Lowering): FilterForm | undefined {
@@ -102,7 +109,7 @@ export function blockedInputGrad(grad: Value<"conv2dInputGrad">, lowering: Lower
   const around = [top, left, height - (h + top - kh + 1), width - (wd + left - kw + 1)];
   const filters =
     form === "depthwise"
-      ? flippedDepthwise(lowering, weights, [channels, kh, kw])
+      ? flippedDepthwise(lowering, kernels(w, form, weights, lowering), [channels, kh, kw])
       : exchangedDense(lowering, weights, [outputs, channels, kh, kw]);
   const operands = sum === undefined ? [image, filters] : [image, filters, "", sum];
   const group = form === "depthwise" ? channels : 1;

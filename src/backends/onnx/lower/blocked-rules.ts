@@ -1,5 +1,6 @@
 import type { OpName } from "../../../graph/ops.ts";
 import { isOp, type Value } from "../../../graph/value.ts";
+import { sameShape } from "../../../tensor/shape.ts";
 import { type Layout, physicalShape } from "../layout.ts";
 import { broadcastScalar, type Lowering, type LowerRule, type Physical } from "../lowering.ts";
 import { affine, nchwc, positionDot, positionMean } from "./blocked-affine.ts";
@@ -72,6 +73,11 @@ export const blockedRules: { readonly [O in OpName]?: LowerRule<Value<O>> } = {
       return { name: writer.op("ReduceSum", [name], { keepdims: 0 }), layout: "plain" };
     }
     return undefined;
+  },
+  reshape: (value, lowering) => {
+    const x = value.operands[0]!;
+    const { name, layout } = lowering.physical(x);
+    return layout === "matrix" && sameShape(value.shape, x.shape.slice(0, 2)) ? { name, layout: "plain" } : undefined;
   },
   maxPool2d: (value, lowering) => pool("MaxPool", value, lowering),
   avgPool2d: (value, lowering) => pool("AveragePool", value, lowering),
@@ -158,20 +164,35 @@ function inCommonLayout(
   return { name: write(names, layout), layout };
 }
 
+/** A kink close to 0 and the slope below it that make ReLU6's two ends meet: |slope| * KINK = 6 - KINK, exactly. */
+const KINK = 2 ** -20;
+const SLOPE_BELOW = 6 * 2 ** 20 - 1;
+
 /**
- * ReLU6 backward in three passes: m = 1 where y > 0; then 1 where m - y / 6 > 0, which is 0 < y < 6, since y is 0
- * where m is; then the product with dy.
+ * ReLU6 backward in three passes, the second in place: f(y) = leaky(y - KINK) falls from 6 - KINK at y = 0 to 0 and rises
+ * to 6 - KINK at y = 6, so that the mask is f < 6 - KINK; both ends are exact in float32, and between them only values
+ * below 1e-13 are taken for 0.
  */
 function clippedGrad(value: Value<"activationGrad">, lowering: Lowering): Physical | undefined {
   const [y, dy] = [value.operands[0]!, value.operands[1]!];
   if (value.attrs.kind !== "relu6" || y.shape.length !== 4 || !lowering.isBlocked(y)) return undefined;
   const { writer } = lowering;
-  const shape = lowering.blockedShape(y.shape);
-  const steep = { activation: "HardSigmoid", activation_params: { floats: [1e30, 0] } };
-  const image = lowering.blocked(y);
-  const positive = writer.op("HardSigmoid", [image], { alpha: { float: 1e30 }, beta: { float: 0 } });
-  const inside = affine(lowering, image, shape, { scale: -1 / 6, bias: 0, sum: positive, activation: steep });
-  return { name: writer.op("Mul", [lowering.blocked(dy), inside]), layout: "blocked" };
+  const leaky = { activation: "LeakyRelu", activation_params: { floats: [-SLOPE_BELOW] } };
+  const bent = affine(lowering, lowering.blocked(y), lowering.blockedShape(y.shape), {
+    bias: -KINK,
+    activation: leaky,
+  });
+  const steep = { alpha: { float: -(2 ** 100) }, beta: { float: (6 - KINK) * 2 ** 100 } };
+  return { name: times(writer.op("HardSigmoid", [bent], steep), dy, lowering), layout: "blocked" };
+}
+
+/** A blocked image times dy, which may repeat one number a channel over the positions. */
+function times(image: string, dy: Value, lowering: Lowering): string {
+  const source = dy.operands[0];
+  const repeated = isOp(dy, "broadcast") && source?.shape.length === 2 && dy.attrs.axes.join() === "0,1";
+  if (!repeated) return lowering.writer.op("Mul", [lowering.blocked(dy), image]);
+  const scale = lowering.channels(source!);
+  return affine(lowering, image, lowering.blockedShape(dy.shape), { scale, perSample: true });
 }
 
 /** Cuts padded channels off a result [N, C padded]. */

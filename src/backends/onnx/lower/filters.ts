@@ -13,6 +13,7 @@ export function plainToFilter(
   block: number,
 ): string {
   const [o, i, kh, kw] = shape as [number, number, number, number];
+  if (form === "matrix") return writer.reshape(name, [o, i]);
   if (form === "winograd") {
     const blocks = writer.reshape(name, [o / block, block, i / block, block, kh * kw]);
     return writer.reshape(writer.transpose(blocks, [4, 0, 2, 3, 1]), [kh * kw, i * o]);
@@ -22,13 +23,13 @@ export function plainToFilter(
     op === o && ip === i ? name : writer.op("Pad", [name, writer.ints([0, 0, 0, 0, op - o, ip - i, 0, 0])]);
   if (form === "dense" && kh * kw === 1) {
     const rows = writer.reshape(padded, [op / block, block, ip, 1]);
-    return writer.reshape(writer.op("ReorderInput", [rows], {}, nchwc), [op, ip, 1, 1]);
+    return writer.reshape(writer.op("ReorderInput", [rows], {}, nchwc), [op, ip]);
   }
   const blocked =
     form === "dense"
       ? writer.transpose(writer.reshape(padded, [op / block, block, ip / block, block, kh, kw]), [0, 2, 4, 5, 3, 1])
       : writer.transpose(writer.reshape(padded, [op / block, block, ip, kh, kw]), [0, 2, 3, 4, 1]);
-  return writer.reshape(blocked, [op, ip, kh, kw]);
+  return writer.reshape(blocked, physicalShape(form, shape, block));
 }
 
 /** The inverse of `plainToFilter`. */
@@ -40,6 +41,7 @@ export function filterToPlain(
   block: number,
 ): string {
   const [o, i, kh, kw] = shape as [number, number, number, number];
+  if (form === "matrix") return writer.reshape(name, shape);
   if (form === "winograd") {
     const blocks = writer.reshape(name, [kh * kw, o / block, i / block, block, block]);
     return writer.reshape(writer.transpose(blocks, [1, 4, 2, 3, 0]), shape);

@@ -1,9 +1,9 @@
 import type { Value } from "../../../graph/value.ts";
 import { sizeOf } from "../../../tensor/shape.ts";
-import { type FilterForm, filterForm, packFilter, roundUp } from "../layout.ts";
+import { type ConvolutionForm, filterForm, packFilter, physicalShape, roundUp } from "../layout.ts";
 import type { Lowering, Physical } from "../lowering.ts";
 import { affine, nchwc } from "./blocked-affine.ts";
-import { scaleFilter } from "./filters.ts";
+import { exchangedBlocks, scaleFilter } from "./filters.ts";
 import { gatherPositions, positionsAsChannels } from "./spread.ts";
 import { winogradWeightGrad } from "./winograd.ts";
 
@@ -13,7 +13,10 @@ export function lowerWeightGrad(grad: Value<"conv2dWeightGrad">, lowering: Lower
   const form = filterForm(operands[0]!.shape, attrs.weightShape, attrs, lowering.block);
   if (form === undefined) return undefined;
   const { name: gradient, factor } = lowering.factored(operands[1]!);
-  const name = inForm(form, grad, gradient, lowering);
+  const result = inForm(form, grad, gradient, lowering);
+  const oneTap = sizeOf(attrs.weightShape.slice(2)) === 1;
+  const shape = physicalShape(form, attrs.weightShape, lowering.block);
+  const name = oneTap ? lowering.writer.reshape(result, shape) : result;
   return {
     name: factor === undefined ? name : scaleFilter(lowering, name, form, attrs.weightShape, factor),
     layout: form,
@@ -21,7 +24,7 @@ export function lowerWeightGrad(grad: Value<"conv2dWeightGrad">, lowering: Lower
 }
 
 /** `gradient`: the blocked image of dy without its factor. */
-function inForm(form: FilterForm, grad: Value<"conv2dWeightGrad">, gradient: string, lowering: Lowering): string {
+function inForm(form: ConvolutionForm, grad: Value<"conv2dWeightGrad">, gradient: string, lowering: Lowering): string {
   switch (form) {
     case "winograd":
       return winogradWeightGrad(grad.operands[0]!, grad.operands[1]!, lowering);
@@ -135,11 +138,7 @@ function pointwise({ operands, attrs }: Value<"conv2dWeightGrad">, gradient: str
     const each = writer.reshape(product, [groups, wide * narrow]);
     product = writer.op("ReduceSum", [each, writer.ints([0])], { keepdims: 0 });
   }
-  if (co < ci) {
-    const blocks = writer.reshape(product, [ci / block, co / block, block, block]);
-    product = writer.transpose(blocks, [1, 0, 3, 2]);
-  }
-  return writer.reshape(product, [co, ci, 1, 1]);
+  return co < ci ? exchangedBlocks(lowering, product, [1, ci, co]) : product;
 }
 
 /** Rows of output that one filter of the role-exchanged convolution covers. */
