@@ -3,7 +3,8 @@ import { type FilterForm, filterForm, physicalShape, roundUp } from "../layout.t
 import type { Lowering, Physical } from "../lowering.ts";
 import type { Attribute } from "../model-writer.ts";
 import { affine, type ImageShape, nchwc } from "./blocked-affine.ts";
-import { exchangedInside, scaleFilter } from "./filters.ts";
+import { exchangedInside } from "./exchange.ts";
+import { scaleFilter } from "./scale-filter.ts";
 import { zeroInsert } from "./spread.ts";
 import { winogradConvolution, winogradInputGrad } from "./winograd.ts";
 

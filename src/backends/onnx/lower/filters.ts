@@ -1,8 +1,8 @@
 import type { Shape } from "../../../tensor/shape.ts";
 import { type FilterForm, physicalShape, roundUp } from "../layout.ts";
-import type { Lowering } from "../lowering.ts";
 import type { ModelWriter } from "../model-writer.ts";
-import { nchwc } from "./blocked-affine.ts";
+
+const nchwc = { domain: "com.microsoft.nchwc" } as const;
 
 /** In-graph conversion of a weight [O, I, kh, kw] to a filter form, for weights that are computed. */
 export function plainToFilter(
@@ -56,44 +56,4 @@ export function filterToPlain(
   const whole = writer.reshape(plain, [op, ip, kh, kw]);
   if (op === o && ip === i) return whole;
   return writer.op("Slice", [whole, writer.ints([0, 0]), writer.ints([o, i]), writer.ints([0, 1])]);
-}
-
-/** Square blocks, each transposed: `count` of them. */
-export function exchangedInside({ writer, block }: Lowering, blocks: string, count: number): string {
-  return writer.op("ReorderOutput", [writer.reshape(blocks, [count, block, block, 1])], { channels: block }, nchwc);
-}
-
-/** Filters [taps][O/B, I/B, B(i), B(o)] as [taps][I/B, O/B, B(o), B(i)]. */
-export function exchangedBlocks(
-  lowering: Lowering,
-  filters: string,
-  [taps, o, i]: readonly [number, number, number],
-): string {
-  const { writer, block } = lowering;
-  const [ob, ib] = [o / block, i / block];
-  const ordered = writer.transpose(writer.reshape(filters, [taps, ob, ib, block * block]), [0, 2, 1, 3]);
-  return exchangedInside(lowering, ordered, taps * ob * ib);
-}
-
-/** A filter with each output channel times its factor [O padded]. */
-export function scaleFilter(
-  { writer, block }: Lowering,
-  name: string,
-  form: FilterForm,
-  shape: Shape,
-  factor: string,
-): string {
-  const blocks = roundUp(shape[0]!, block) / block;
-  const [rows, factors] =
-    form === "winograd"
-      ? [
-          [9, blocks, -1, block],
-          [1, blocks, 1, block],
-        ]
-      : [
-          [blocks, -1, block],
-          [blocks, 1, block],
-        ];
-  const product = writer.op("Mul", [writer.reshape(name, rows), writer.reshape(factor, factors)]);
-  return writer.reshape(product, physicalShape(form, shape, block));
 }

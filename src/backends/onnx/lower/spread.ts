@@ -1,5 +1,5 @@
 import type { Lowering } from "../lowering.ts";
-import { affine, type ImageShape, nchwc } from "./blocked-affine.ts";
+import { affine, type ImageShape } from "./blocked-affine.ts";
 
 /** Rows (of one block of channels) of a blocked image picked per image and block: the same places everywhere. */
 export function gatherPositions(
@@ -32,23 +32,4 @@ export function zeroInsert(
     }
   }
   return gatherPositions(lowering, padded, [n, c, h, w + 1], places, [outHeight, outWidth]);
-}
-
-/**
- * Blocked images [groups, channels, positions] with the two exchanged: [1, groups * positions, channels, 1], blocked
- * along the positions. Both counts are multiples of the block.
- */
-export function positionsAsChannels(
-  { writer, block }: Lowering,
-  image: string,
-  { groups, channels, positions }: Record<"groups" | "channels" | "positions", number>,
-): string {
-  const [across, along] = [channels / block, positions / block];
-  const squares = writer.reshape(image, [groups * across * along, block, block, 1]);
-  const turned = writer.op("ReorderOutput", [squares], { channels: block }, nchwc);
-  const ordered =
-    across === 1
-      ? turned
-      : writer.transpose(writer.reshape(turned, [groups, across, along, block * block]), [0, 2, 1, 3]);
-  return writer.reshape(ordered, [1, groups * positions, channels, 1]);
 }

@@ -3,8 +3,9 @@ import { sizeOf } from "../../../tensor/shape.ts";
 import { type ConvolutionForm, filterForm, packFilter, physicalShape, roundUp } from "../layout.ts";
 import type { Lowering, Physical } from "../lowering.ts";
 import { affine, nchwc } from "./blocked-affine.ts";
-import { exchangedBlocks, scaleFilter } from "./filters.ts";
-import { gatherPositions, positionsAsChannels } from "./spread.ts";
+import { exchangedBlocks, positionsAsChannels } from "./exchange.ts";
+import { scaleFilter } from "./scale-filter.ts";
+import { gatherPositions } from "./spread.ts";
 import { winogradWeightGrad } from "./winograd.ts";
 
 /** Weight gradients in the form in which the weights lie; the padding of the form comes out exactly zero. */

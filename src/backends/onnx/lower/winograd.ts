@@ -1,8 +1,7 @@
 import type { Value } from "../../../graph/value.ts";
 import type { Lowering } from "../lowering.ts";
 import { affine, nchwc } from "./blocked-affine.ts";
-import { exchangedBlocks } from "./filters.ts";
-import { positionsAsChannels } from "./spread.ts";
+import { exchangedBlocks, positionsAsChannels } from "./exchange.ts";
 
 /**
  * Winograd F(4x4, 3x3) convolution (Lavin and Gray, 2016) out of gathers, matrix products and 1x1 convolutions: tiles of

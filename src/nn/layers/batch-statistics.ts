@@ -1,0 +1,84 @@
+import {
+  activation,
+  apply,
+  broadcastTo,
+  channelAffine,
+  conv2d,
+  filled,
+  matmul,
+  mul,
+  reduceSum,
+  reshape,
+  scale,
+  spatialDot,
+  sub,
+} from "../../graph/build.ts";
+import { isOp, type Value } from "../../graph/value.ts";
+
+/** Per-channel statistics of a batch of images over N, H and W, and the way to scale and shift these images. */
+export interface BatchStatistics {
+  /** [C] */
+  readonly mean: Value;
+  /** [C], biased: divided by N * H * W. */
+  readonly variance: Value;
+  /** The images times a factor [C] plus a term [C]. */
+  affine(factor: Value, term: Value): Value;
+}
+
+/**
+ * E[x^2] - E[x]^2: one pass over x, in the form that backends fuse. Cancellation is harmless while |mean| is not
+ * hundreds of standard deviations, which holds for inputs of convolutions; what rounding leaves below zero is cut to
+ * zero.
+ *
+ * Behind a 1x1 convolution that at least doubles the channels the statistics are those of its narrow input v, carried
+ * through the weights: mean = W E[v] and variance = diag(W Cov[v] W^T). The scale then belongs to the weights and the
+ * shift is a bias, so that the wide images are written once, already normalised, and never read for statistics; the
+ * same holds for their gradients, by differentiation.
+ */
+export function batchStatistics(x: Value): BatchStatistics {
+  return isWidening(x) ? throughWeights(x.operands[0]!, x.operands[1]!) : direct(x);
+}
+
+const positionsOf = (x: Value): number => x.shape[0]! * x.shape[2]! * x.shape[3]!;
+const meanOf = (x: Value): Value => scale(reduceSum(reduceSum(x, [2, 3]), [0]), 1 / positionsOf(x));
+const notNegative = (variance: Value): Value => activation(variance, "relu");
+
+function direct(x: Value): BatchStatistics {
+  const mean = meanOf(x);
+  const meanOfSquares = scale(reduceSum(spatialDot(x, x), [0]), 1 / positionsOf(x));
+  return {
+    mean,
+    variance: notNegative(sub(meanOfSquares, mul(mean, mean))),
+    affine: (factor, term) => channelAffine(x, factor, term),
+  };
+}
+
+function isWidening(x: Value): x is Value<"conv2d"> {
+  if (!isOp(x, "conv2d")) return false;
+  const [outputs, inputs, height, width] = x.operands[1]!.shape as [number, number, number, number];
+  const { strides, pads, groups } = x.attrs;
+  const pointwise =
+    height === 1 && width === 1 && [...strides, groups].every((n) => n === 1) && pads.every((p) => p === 0);
+  return pointwise && outputs >= 2 * inputs;
+}
+
+function throughWeights(v: Value, w: Value): BatchStatistics {
+  const [outputs, inputs] = w.shape as [number, number];
+  const weights = reshape(w, [outputs, inputs]);
+  const meanIn = meanOf(v);
+  const { attrs } = conv2d(v, w) as Value<"conv2d">;
+  const products = apply("conv2dWeightGrad", [v, v], { ...attrs, weightShape: [inputs, inputs, 1, 1] });
+  const column = reshape(meanIn, [inputs, 1]);
+  const covariance = sub(
+    scale(reshape(products, [inputs, inputs]), 1 / positionsOf(v)),
+    matmul(column, column, { transB: true }),
+  );
+  return {
+    mean: reshape(matmul(weights, column), [outputs]),
+    variance: notNegative(reduceSum(mul(matmul(weights, covariance), weights), [1])),
+    affine(factor, term) {
+      const scaled = mul(weights, broadcastTo(factor, [outputs, inputs], [0]));
+      return channelAffine(conv2d(v, reshape(scaled, w.shape)), filled([outputs], 1), term);
+    },
+  };
+}
