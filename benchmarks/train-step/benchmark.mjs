@@ -45,7 +45,7 @@ export async function run(values, print) {
   if (hardware.load > 0.5) print("warning: the machine is not idle; figures of a busy machine say little");
   print(`node ${process.versions.node}, torch ${versions.torch}, torchvision ${versions.torchvision}`);
   print(`one SGD step in float32 with ${threads} threads; interleaved: ${rounds} rounds of ${steps} steps each`);
-  print("GFLOP: convolutions and matrix products of our step graph, forward and backward; the same for both sides");
+  print("GFLOP: convolutions and matrix products of the network, forward and backward; the same for both sides");
   const cases = [];
   for (const network of settings.networks) {
     for (const batch of settings.batches) {

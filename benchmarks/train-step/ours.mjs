@@ -4,7 +4,7 @@ import { createInterface } from "node:readline";
 import { createOnnxExecutor } from "../../dist/backends/onnx/executor.js";
 import { createRng } from "../../dist/base/rng.js";
 import { countFlops } from "../../dist/graph/flops.js";
-import { initialWeights, parameterCount } from "../../dist/models/model.js";
+import { buildInferenceGraph, initialWeights, parameterCount } from "../../dist/models/model.js";
 import { models } from "../../dist/models/registry.js";
 import { sgd } from "../../dist/optim/sgd.js";
 import { buildTrainStep, initialState } from "../../dist/training/compile-step.js";
@@ -41,6 +41,13 @@ const feeds = {
 };
 let count = 0;
 
+/** Of the network, however a step computes it: outputs, data gradients (none for the images) and weight gradients. */
+function trainingFlops() {
+  const forward = buildInferenceGraph(model, { batch });
+  const first = forward.values.find(({ op }) => op === "conv2d");
+  return 3 * countFlops(forward).total - countFlops({ values: [first] }).total;
+}
+
 async function step() {
   const scalars = Object.entries(optimizer.scalarsAt(count++)).map(([name, value]) => [
     name,
@@ -54,7 +61,7 @@ const answer = (value) => process.stdout.write(`${JSON.stringify(value)}\n`);
 
 await step();
 await step();
-answer({ parameters: parameterCount(model), flops: countFlops(graph).total, device: executor.device });
+answer({ parameters: parameterCount(model), flops: trainingFlops(), device: executor.device });
 for await (const line of createInterface({ input: process.stdin })) {
   const ms = [];
   let loss = Number.NaN;

@@ -27,6 +27,12 @@ const supportRules: readonly SupportRule[] = [
   { key: "model.transfer_mode", supported: only("from_scratch"), possible: "from_scratch" },
   { key: "model.weights", supported: only(null), possible: "null" },
   {
+    key: "model.airbench.bias_lr_scale",
+    supported: (value, { model, training }) =>
+      value === 64 || (model.name === "airbench" && training.optimizer === "sgd"),
+    possible: "64, its default, unless airbench is trained with the optimiser sgd",
+  },
+  {
     key: "training.use_amp",
     supported: (value, { training }) => value === false || training.device !== "cpu",
     possible: "false on the device cpu, whose kernels compute in 32 bits only",

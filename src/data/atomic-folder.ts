@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { syncFolder } from "../base/durable.ts";
 
 /** Leftovers of killed processes are removed when they are older than this. */
 const staleAfterMs = 60 * 60 * 1000;
@@ -26,20 +27,6 @@ export async function writeFolderAtomically<T>(target: string, fill: (folder: st
   } finally {
     await rm(temporary, { recursive: true, force: true });
   }
-}
-
-/** Writes a new file and flushes it to the disk. */
-export async function writeFileDurably(path: string, data: string | Uint8Array): Promise<void> {
-  await using file = await open(path, "wx");
-  await file.writeFile(data);
-  await file.sync();
-}
-
-/** Makes renames in a folder durable; Windows has no way to and needs none. */
-export async function syncFolder(path: string): Promise<void> {
-  if (process.platform === "win32") return;
-  await using folder = await open(path, "r");
-  await folder.sync();
 }
 
 async function removeStale(parent: string, prefix: string): Promise<void> {

@@ -1,9 +1,10 @@
 import { createHash } from "node:crypto";
 import { realpath, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { writeFileDurably } from "../base/durable.ts";
 import { isPipelineError, PipelineError } from "../base/errors.ts";
 import { extractMembers } from "./archive.ts";
-import { writeFileDurably, writeFolderAtomically } from "./atomic-folder.ts";
+import { writeFolderAtomically } from "./atomic-folder.ts";
 import { type CifarData, type CifarName, cifarFiles, cifarFormats, maxNamesBytes, readCifarFolder } from "./cifar.ts";
 import type { OnDataProgress } from "./progress.ts";
 

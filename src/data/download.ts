@@ -3,8 +3,8 @@ import { createReadStream } from "node:fs";
 import { mkdir, open, rename, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { isMissing, syncFolder } from "../base/durable.ts";
 import { isPipelineError, PipelineError } from "../base/errors.ts";
-import { syncFolder } from "./atomic-folder.ts";
 import { httpGet, TransferError } from "./http-get.ts";
 import type { OnDataProgress } from "./progress.ts";
 
@@ -104,7 +104,7 @@ async function sizeOf(path: string): Promise<number> {
   try {
     return (await stat(path)).size;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return 0;
+    if (isMissing(error)) return 0;
     throw error;
   }
 }

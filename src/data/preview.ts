@@ -1,8 +1,7 @@
-import { rename, rm } from "node:fs/promises";
 import sharp from "sharp";
+import { replaceFile } from "../base/durable.ts";
 import { PipelineError } from "../base/errors.ts";
 import type { Rng } from "../base/rng.ts";
-import { writeFileDurably } from "./atomic-folder.ts";
 import type { ImageDataset } from "./dataset.ts";
 
 export interface ContactSheetOptions {
@@ -54,13 +53,7 @@ export async function writeContactSheet(
   const png = await sharp(sheet, { raw: { width, height, channels: 3 } })
     .png()
     .toBuffer();
-  const temporary = `${file}.${process.pid}.tmp`;
-  try {
-    await writeFileDurably(temporary, png);
-    await rename(temporary, file);
-  } finally {
-    await rm(temporary, { force: true });
-  }
+  await replaceFile(file, png);
   return classes;
 }
 

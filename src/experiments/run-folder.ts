@@ -1,8 +1,8 @@
-import { randomBytes } from "node:crypto";
-import { mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, stat } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
+import { replaceFile } from "../base/durable.ts";
 import { PipelineError } from "../base/errors.ts";
 import { configToYaml } from "../config/flatten.ts";
 import type { Config } from "../config/schema.ts";
@@ -166,20 +166,6 @@ async function readRecord(directory: string): Promise<RunRecord | undefined> {
 
 function writeRecord(directory: string, record: RunRecord): Promise<void> {
   return replaceFile(join(directory, recordFile), `${JSON.stringify(record, undefined, 2)}\n`);
-}
-
-/** Puts a whole file in the place of an old one, at no moment a half. */
-async function replaceFile(path: string, text: string): Promise<void> {
-  const temporary = `${path}.${process.pid}-${randomBytes(4).toString("hex")}.tmp`;
-  try {
-    await using file = await open(temporary, "wx");
-    await file.writeFile(text);
-    await file.sync();
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
-  }
-  await rename(temporary, path);
 }
 
 /** 20260131-235959, in UTC. */

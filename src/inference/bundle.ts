@@ -1,9 +1,10 @@
 import { createHash, randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { z } from "zod";
+import { isMissing, syncFolder, writeFileDurably } from "../base/durable.ts";
 import { isPipelineError, PipelineError } from "../base/errors.ts";
 import { type BundleMetadata, bundleMetadataSchema } from "./bundle-metadata.ts";
 
@@ -138,8 +139,8 @@ export async function writeBundle({ directory, modelBytes, metadata }: WriteBund
   const temporary = join(parent, `.${metadata.name}.${process.pid}.${randomBytes(4).toString("hex")}.tmp`);
   await mkdir(temporary);
   try {
-    await writeDurably(join(temporary, modelFile), modelBytes);
-    await writeDurably(join(temporary, metadataFile), Buffer.from(`${JSON.stringify(parsed.data, null, 2)}\n`));
+    await writeFileDurably(join(temporary, modelFile), modelBytes);
+    await writeFileDurably(join(temporary, metadataFile), Buffer.from(`${JSON.stringify(parsed.data, null, 2)}\n`));
     await syncFolder(temporary);
     await rename(temporary, folder).catch((cause: NodeJS.ErrnoException) => {
       if (cause.code === "ENOTEMPTY" || cause.code === "EEXIST" || cause.code === "EPERM")
@@ -175,27 +176,6 @@ async function sha256(path: string): Promise<string> {
   return hash.digest("hex");
 }
 
-async function writeDurably(path: string, bytes: Uint8Array): Promise<void> {
-  const file = await open(path, "wx");
-  try {
-    await file.writeFile(bytes);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-}
-
-async function syncFolder(path: string): Promise<void> {
-  // Windows can't open a folder; its file system journals the rename.
-  if (process.platform === "win32") return;
-  const folder = await open(path, "r");
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
-}
-
 function damaged(path: string, reason: string, cause?: unknown): PipelineError {
   return new PipelineError("BUNDLE_DAMAGED", `model bundle file ${path} is damaged: ${reason}`, {
     remedy: "restore the bundle from a backup, or delete its folder and train again",
@@ -212,7 +192,7 @@ function existing(folder: string, cause?: unknown): PipelineError {
   });
 }
 
-function ignoreMissing(error: NodeJS.ErrnoException): undefined {
-  if (error.code !== "ENOENT" && error.code !== "ENOTDIR") throw error;
+function ignoreMissing(error: unknown): undefined {
+  if (!isMissing(error)) throw error;
   return undefined;
 }

@@ -1,6 +1,5 @@
 import { add, div, mul, scale, scaleBy, shift, sqrt, sub } from "../graph/build.ts";
-import type { Value } from "../graph/value.ts";
-import { checkGroups, type Optimizer, type ParameterGroup, rateOf } from "./optimizer.ts";
+import { checkGroups, type Optimizer, type ParameterGroup, rateOf, updateEach } from "./optimizer.ts";
 
 export interface AdamWOptions {
   readonly groups: readonly ParameterGroup[];
@@ -36,29 +35,19 @@ export function adamw({ groups, beta1 = 0.9, beta2 = 0.999, eps = 1e-8 }: AdamWO
       ]);
     },
     learningRateAt: (step) => rateOf(groups[0]!, step),
-    update({ parameters: current, gradients, slots, scalars }) {
-      const nextParameters: Record<string, Value> = {};
-      const nextSlots: Record<string, Value> = {};
-      for (const group of groups) {
-        for (const name of group.parameters) {
-          const p = current[name]!;
-          const [m, v] = [slots[meanOf(name)]!, slots[squareOf(name)]!];
-          const g = gradients[name];
-          if (g === undefined) {
-            Object.assign(nextParameters, { [name]: p });
-            Object.assign(nextSlots, { [meanOf(name)]: m, [squareOf(name)]: v });
-            continue;
-          }
-          const nextM = add(scale(m, beta1), scale(g, 1 - beta1));
-          const nextV = add(scale(v, beta2), scale(mul(g, g), 1 - beta2));
+    update: (inputs) =>
+      updateEach(
+        groups,
+        inputs,
+        (name) => [meanOf(name), squareOf(name)],
+        ({ group, parameter: p, gradient: g, slots: [m, v] }) => {
+          const { scalars } = inputs;
+          const nextM = add(scale(m!, beta1), scale(g, 1 - beta1));
+          const nextV = add(scale(v!, beta2), scale(mul(g, g), 1 - beta2));
           const denominator = shift(scaleBy(sqrt(nextV), scalars[inverseRoot]!), eps);
           const decayed = group.weightDecay === 0 ? p : scaleBy(p, scalars[decayName(group)]!);
-          nextParameters[name] = sub(decayed, scaleBy(div(nextM, denominator), scalars[stepName(group)]!));
-          nextSlots[meanOf(name)] = nextM;
-          nextSlots[squareOf(name)] = nextV;
-        }
-      }
-      return { parameters: nextParameters, slots: nextSlots };
-    },
+          return [sub(decayed, scaleBy(div(nextM, denominator), scalars[stepName(group)]!)), nextM, nextV];
+        },
+      ),
   };
 }

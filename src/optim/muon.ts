@@ -14,7 +14,7 @@ import {
 } from "../graph/build.ts";
 import type { Value } from "../graph/value.ts";
 import { sizeOf } from "../tensor/shape.ts";
-import { checkGroups, type Optimizer, type ParameterGroup, rateOf } from "./optimizer.ts";
+import { checkGroups, type Optimizer, type ParameterGroup, rateOf, updateEach } from "./optimizer.ts";
 
 export interface MuonOptions {
   /** Convolution filters; their weight decay must be 0: the norm is reset instead. */
@@ -43,28 +43,19 @@ export function muon({ groups, momentum = 0.6, newtonSchulzSteps = 3 }: MuonOpti
         ...groups.map((group) => [rateName(group), rateOf(group, step)]),
       ]),
     learningRateAt: (step) => rateOf(groups[0]!, step),
-    update({ parameters: current, gradients, slots, scalars }) {
-      const nextParameters: Record<string, Value> = {};
-      const nextSlots: Record<string, Value> = {};
-      for (const group of groups) {
-        for (const name of group.parameters) {
-          const p = current[name]!;
-          const v = slots[slotOf(name)]!;
-          const g = gradients[name];
-          if (g === undefined) {
-            nextParameters[name] = p;
-            nextSlots[slotOf(name)] = v;
-            continue;
-          }
-          const nextV = add(scaleBy(v, scalars["muon/momentum"]!), g);
-          const u = orthogonalised(add(scaleBy(nextV, scalars["muon/momentum"]!), g), newtonSchulzSteps);
+    update: (inputs) =>
+      updateEach(
+        groups,
+        inputs,
+        (name) => [slotOf(name)],
+        ({ group, parameter: p, gradient: g, slots: [v] }) => {
+          const momentumNow = inputs.scalars["muon/momentum"]!;
+          const nextV = add(scaleBy(v!, momentumNow), g);
+          const u = orthogonalised(add(scaleBy(nextV, momentumNow), g), newtonSchulzSteps);
           const reset = scaleBy(p, scale(reciprocal(norm(p)), Math.sqrt(p.shape[0]!)));
-          nextParameters[name] = sub(reset, scaleBy(u, scalars[rateName(group)]!));
-          nextSlots[slotOf(name)] = nextV;
-        }
-      }
-      return { parameters: nextParameters, slots: nextSlots };
-    },
+          return [sub(reset, scaleBy(u, inputs.scalars[rateName(group)]!)), nextV];
+        },
+      ),
   };
 }
 

@@ -34,6 +34,44 @@ export interface UpdateResult {
   readonly slots: Named<Value>;
 }
 
+export interface ParameterUpdate {
+  readonly group: ParameterGroup;
+  readonly parameter: Value;
+  readonly gradient: Value;
+  /** In the order of the slots' names. */
+  readonly slots: readonly Value[];
+}
+
+/**
+ * Applies a rule to each parameter that has a gradient; the others stay as they are, with their slots.
+ * @param slotsOf names of a parameter's slots
+ * @param rule gives the next value of the parameter, then those of its slots
+ */
+export function updateEach(
+  groups: readonly ParameterGroup[],
+  { parameters, gradients, slots }: UpdateInputs,
+  slotsOf: (parameter: string) => readonly string[],
+  rule: (update: ParameterUpdate) => readonly [parameter: Value, ...slots: Value[]],
+): UpdateResult {
+  const nextParameters: Record<string, Value> = {};
+  const nextSlots: Record<string, Value> = {};
+  for (const group of groups) {
+    for (const name of group.parameters) {
+      const parameter = parameters[name]!;
+      const names = slotsOf(name);
+      const held = names.map((slot) => slots[slot]!);
+      const gradient = gradients[name];
+      const [next, ...rest] =
+        gradient === undefined ? [parameter, ...held] : rule({ group, parameter, gradient, slots: held });
+      nextParameters[name] = next;
+      names.forEach((slot, i) => {
+        nextSlots[slot] = rest[i]!;
+      });
+    }
+  }
+  return { parameters: nextParameters, slots: nextSlots };
+}
+
 /** A rule that turns gradients into next values, as a graph; what changes from step to step is fed as scalars. */
 export interface Optimizer {
   readonly name: string;

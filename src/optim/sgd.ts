@@ -1,6 +1,5 @@
 import { add, scale, scaleBy, sub } from "../graph/build.ts";
-import type { Value } from "../graph/value.ts";
-import { checkGroups, type Optimizer, type ParameterGroup, rateOf } from "./optimizer.ts";
+import { checkGroups, type Optimizer, type ParameterGroup, rateOf, updateEach } from "./optimizer.ts";
 
 export interface SgdOptions {
   readonly groups: readonly ParameterGroup[];
@@ -28,27 +27,18 @@ export function sgd({ groups, momentum = 0.9, variant = "nesterov" }: SgdOptions
         ...groups.map((group) => [rateName(group), rateOf(group, step)]),
       ]),
     learningRateAt: (step) => rateOf(groups[0]!, step),
-    update({ parameters: current, gradients, slots, scalars }) {
-      const nextParameters: Record<string, Value> = {};
-      const nextSlots: Record<string, Value> = {};
-      for (const group of groups) {
-        for (const name of group.parameters) {
-          const p = current[name]!;
-          const v = slots[slotOf(name)]!;
-          const gradient = gradients[name];
-          if (gradient === undefined) {
-            nextParameters[name] = p;
-            nextSlots[slotOf(name)] = v;
-            continue;
-          }
+    update: (inputs) =>
+      updateEach(
+        groups,
+        inputs,
+        (name) => [slotOf(name)],
+        ({ group, parameter: p, gradient, slots: [v] }) => {
+          const momentumNow = inputs.scalars["sgd/momentum"]!;
           const g = group.weightDecay === 0 ? gradient : add(scale(p, group.weightDecay), gradient);
-          const nextV = add(scaleBy(v, scalars["sgd/momentum"]!), g);
-          const u = variant === "nesterov" ? add(scaleBy(nextV, scalars["sgd/momentum"]!), g) : nextV;
-          nextParameters[name] = sub(p, scaleBy(u, scalars[rateName(group)]!));
-          nextSlots[slotOf(name)] = nextV;
-        }
-      }
-      return { parameters: nextParameters, slots: nextSlots };
-    },
+          const nextV = add(scaleBy(v!, momentumNow), g);
+          const u = variant === "nesterov" ? add(scaleBy(nextV, momentumNow), g) : nextV;
+          return [sub(p, scaleBy(u, inputs.scalars[rateName(group)]!)), nextV];
+        },
+      ),
   };
 }

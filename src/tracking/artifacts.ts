@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { constants } from "node:fs";
 import { copyFile, lstat, mkdir, open, readdir, readFile, realpath, rename, rm } from "node:fs/promises";
 import { dirname, join, resolve, sep } from "node:path";
+import { isMissing, syncFolder, writeFileDurably } from "../base/durable.ts";
 import { PipelineError } from "../base/errors.ts";
 import type { FileInfo } from "./types.ts";
 import { invalid } from "./validation.ts";
@@ -40,9 +41,8 @@ export function openArtifactStore({ root = defaultArtifactRoot }: { readonly roo
       await checkInside(base, dirname(file));
       await mkdir(dirname(file), { recursive: true });
       await fill(temporary);
-      await sync(temporary);
       await rename(temporary, file);
-      await sync(dirname(file));
+      await syncFolder(dirname(file));
     } catch (error) {
       await rm(temporary, { force: true });
       throw failed(file, error);
@@ -58,7 +58,11 @@ export function openArtifactStore({ root = defaultArtifactRoot }: { readonly roo
       return;
     }
     if (!stat.isFile()) throw invalid(`${source} is neither a file nor a folder`, "give a regular file or a folder");
-    await place(file, (temporary) => copyFile(source, temporary, constants.COPYFILE_EXCL));
+    await place(file, async (temporary) => {
+      await copyFile(source, temporary, constants.COPYFILE_EXCL);
+      await using copied = await open(temporary, "r");
+      await copied.sync();
+    });
   };
 
   const locate = async (artifactUri: string, path: string): Promise<string> => {
@@ -77,14 +81,7 @@ export function openArtifactStore({ root = defaultArtifactRoot }: { readonly roo
     write: (artifactUri, path, data) =>
       within(async () => {
         const file = target(artifactUri, nonEmpty(path));
-        await place(file, async (temporary) => {
-          const handle = await open(temporary, "wx");
-          try {
-            await handle.writeFile(data);
-          } finally {
-            await handle.close();
-          }
-        });
+        await place(file, (temporary) => writeFileDurably(temporary, data));
       }),
     copyIn: (artifactUri, path, source) => within(() => copy(target(artifactUri, path), resolve(source))),
     locate: (artifactUri, path) => within(() => locate(artifactUri, nonEmpty(path))),
@@ -164,20 +161,6 @@ async function checkInside(base: string, folder: string): Promise<void> {
     if (real.startsWith(realBase + sep)) return;
     throw invalid(`${folder} leads out of the artifact folder`, "remove the symbolic link", { folder });
   }
-}
-
-/** Waits until a file or folder is on disk. */
-async function sync(path: string): Promise<void> {
-  const handle = await open(path, "r");
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR");
 }
 
 function failed(path: string, error: unknown): PipelineError {

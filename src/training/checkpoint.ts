@@ -1,6 +1,7 @@
-import { mkdir, open, readFile, rename, stat } from "node:fs/promises";
+import { mkdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { isMissing, syncFolder, writeFileDurably } from "../base/durable.ts";
 import { isPipelineError, PipelineError } from "../base/errors.ts";
 import type { Named, Tensor } from "../tensor/tensor.ts";
 import type { BestSoFar } from "./early-stopping.ts";
@@ -87,16 +88,11 @@ export async function saveCheckpoint(directory: string, checkpoint: Checkpoint):
     metadata: { format: "cifar-pipeline-checkpoint", progress: JSON.stringify(checkpoint.progress) },
   });
   await mkdir(directory, { recursive: true });
-  const file = await open(temporary, "w");
-  try {
-    await file.writeFile(bytes);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
+  await rm(temporary, { force: true });
+  await writeFileDurably(temporary, bytes);
   if (await exists(path)) await rename(path, join(directory, previousName));
   await rename(temporary, path);
-  await syncDirectory(directory);
+  await syncFolder(directory);
   return path;
 }
 
@@ -174,19 +170,6 @@ async function exists(path: string): Promise<boolean> {
     if (isMissing(cause)) return false;
     throw cause;
   }
-}
-
-async function syncDirectory(directory: string): Promise<void> {
-  const handle = await open(directory, "r");
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR");
 }
 
 function withPrefix(prefix: string, tensors: Named<Tensor>): Record<string, Tensor> {

@@ -74,7 +74,9 @@ const airbenchOptions = z
       .number()
       .positive()
       .default(64)
-      .describe("Factor on the learning rate of batch norm's biases; their weight decay per step stays the same."),
+      .describe(
+        "With the optimiser sgd: factor on the learning rate of batch norm's biases; their weight decay per step stays the same.",
+      ),
     logit_scale: z
       .number()
       .positive()

@@ -12,7 +12,7 @@ import { trace } from "../trace.ts";
 import { batchNorm } from "./batch-norm.ts";
 import { batchStatistics } from "./batch-statistics.ts";
 
-const [n, narrow, wide, size] = [16, 16, 48, 4];
+const [n, narrow, wide, size] = [16, 8, 48, 4];
 const v = input("v", "float32", [n, narrow, size, size]);
 const w = input("w", "float32", [wide, narrow, 1, 1]);
 const dy = input("dy", "float32", [n, wide, size, size]);
