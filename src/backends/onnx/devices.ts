@@ -1,6 +1,10 @@
-import * as ort from "onnxruntime-node";
+import { type ExecFileException, execFile } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { PipelineError } from "../../base/errors.ts";
-import { ModelWriter } from "./model-writer.ts";
+import { workerUrl } from "../../base/worker-url.ts";
+
+const run = promisify(execFile);
 
 export type Device = "cpu" | "webgpu" | "cuda";
 export type DeviceRequest = "auto" | Device;
@@ -11,22 +15,24 @@ const remedies: Record<Device, string> = {
   webgpu: "webgpu needs a GPU with a Vulkan, Metal or D3D12 driver; use device cpu",
 };
 
-/** Why a device can't be used, or undefined when a session starts on it. */
+/** A graphics driver may take its time. */
+const PROBE_TIMEOUT_MS = 60_000;
+
+/**
+ * Why a device can't be used, or undefined when a session starts on it. Tried in a process of its own: providers write
+ * to standard error as they like, and a broken driver may end the process.
+ */
 export async function deviceProblem(device: Device): Promise<string | undefined> {
   if (device === "cpu") return undefined;
-  const writer = new ModelWriter("device-probe");
-  writer.input("x", "float32", [1]);
-  writer.alias(writer.op("Neg", ["x"]), "y");
-  writer.output("y", "float32", [1]);
+  const probe = fileURLToPath(workerUrl("workers/device-probe"));
   try {
-    const session = await ort.InferenceSession.create(writer.finish(), {
-      executionProviders: [device],
-      logSeverityLevel: 4,
-    });
-    await session.release();
-    return undefined;
+    const { stdout } = await run(process.execPath, [probe, device], { timeout: PROBE_TIMEOUT_MS });
+    return (JSON.parse(stdout) as { problem?: string }).problem;
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    const { code, signal, killed } = error as ExecFileException;
+    return killed
+      ? `no answer within ${PROBE_TIMEOUT_MS / 1000} s`
+      : `the driver ended the process (${signal ?? code})`;
   }
 }
 
