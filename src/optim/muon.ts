@@ -14,7 +14,7 @@ import {
 } from "../graph/build.ts";
 import type { Value } from "../graph/value.ts";
 import { sizeOf } from "../tensor/shape.ts";
-import { checkGroups, type Optimizer, type ParameterGroup, rateOf, updateEach } from "./optimizer.ts";
+import { momentumParts, type Optimizer, type ParameterGroup, updateEach } from "./optimizer.ts";
 
 export interface MuonOptions {
   /** Convolution filters; their weight decay must be 0: the norm is reset instead. */
@@ -28,28 +28,16 @@ export interface MuonOptions {
  * its nearest orthogonal matrix, roughly, and the filter bank scaled to norm sqrt(O) before each step.
  */
 export function muon({ groups, momentum = 0.6, newtonSchulzSteps = 3 }: MuonOptions): Optimizer {
-  checkGroups("muon", groups);
-  const slotOf = (parameter: string): string => `muon/momentum/${parameter}`;
-  const rateName = (group: ParameterGroup): string => `muon/learningRate/${group.name}`;
-  const parameters = groups.flatMap((group) => group.parameters);
+  const { shared, slotOf, momentumName, rateName } = momentumParts("muon", groups, momentum);
   return {
-    name: "muon",
-    parameters,
-    slots: parameters.map((parameter) => ({ name: slotOf(parameter), parameter })),
-    scalars: ["muon/momentum", ...groups.map(rateName)],
-    scalarsAt: (step) =>
-      Object.fromEntries([
-        ["muon/momentum", momentum],
-        ...groups.map((group) => [rateName(group), rateOf(group, step)]),
-      ]),
-    learningRateAt: (step) => rateOf(groups[0]!, step),
+    ...shared,
     update: (inputs) =>
       updateEach(
         groups,
         inputs,
         (name) => [slotOf(name)],
         ({ group, parameter: p, gradient: g, slots: [v] }) => {
-          const momentumNow = inputs.scalars["muon/momentum"]!;
+          const momentumNow = inputs.scalars[momentumName]!;
           const nextV = add(scaleBy(v!, momentumNow), g);
           const u = orthogonalised(add(scaleBy(nextV, momentumNow), g), newtonSchulzSteps);
           const reset = scaleBy(p, scale(reciprocal(norm(p)), Math.sqrt(p.shape[0]!)));

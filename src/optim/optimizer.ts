@@ -72,6 +72,40 @@ export function updateEach(
   return { parameters: nextParameters, slots: nextSlots };
 }
 
+/** Scheduled rates of the groups and one slot a parameter, as optimisers with a momentum have them. */
+export interface MomentumParts {
+  readonly shared: Omit<Optimizer, "update">;
+  slotOf(parameter: string): string;
+  readonly momentumName: string;
+  rateName(group: ParameterGroup): string;
+}
+
+/** Slots NAME/momentum/PARAMETER, scalars NAME/momentum and NAME/learningRate/GROUP. */
+export function momentumParts(name: string, groups: readonly ParameterGroup[], momentum: number): MomentumParts {
+  checkGroups(name, groups);
+  const parameters = groups.flatMap((group) => group.parameters);
+  const momentumName = `${name}/momentum`;
+  const slotOf = (parameter: string): string => `${momentumName}/${parameter}`;
+  const rateName = (group: ParameterGroup): string => `${name}/learningRate/${group.name}`;
+  return {
+    shared: {
+      name,
+      parameters,
+      slots: parameters.map((parameter) => ({ name: slotOf(parameter), parameter })),
+      scalars: [momentumName, ...groups.map(rateName)],
+      scalarsAt: (step) =>
+        Object.fromEntries([
+          [momentumName, momentum],
+          ...groups.map((group) => [rateName(group), rateOf(group, step)]),
+        ]),
+      learningRateAt: (step) => rateOf(groups[0]!, step),
+    },
+    slotOf,
+    momentumName,
+    rateName,
+  };
+}
+
 /** A rule that turns gradients into next values, as a graph; what changes from step to step is fed as scalars. */
 export interface Optimizer {
   readonly name: string;

@@ -1,5 +1,5 @@
 import { add, scale, scaleBy, sub } from "../graph/build.ts";
-import { checkGroups, type Optimizer, type ParameterGroup, rateOf, updateEach } from "./optimizer.ts";
+import { momentumParts, type Optimizer, type ParameterGroup, updateEach } from "./optimizer.ts";
 
 export interface SgdOptions {
   readonly groups: readonly ParameterGroup[];
@@ -12,28 +12,16 @@ export interface SgdOptions {
  * p -= rate * (g + momentum * v), or rate * v without Nesterov's look ahead.
  */
 export function sgd({ groups, momentum = 0.9, variant = "nesterov" }: SgdOptions): Optimizer {
-  checkGroups("sgd", groups);
-  const slotOf = (parameter: string): string => `sgd/momentum/${parameter}`;
-  const rateName = (group: ParameterGroup): string => `sgd/learningRate/${group.name}`;
-  const parameters = groups.flatMap((group) => group.parameters);
+  const { shared, slotOf, momentumName, rateName } = momentumParts("sgd", groups, momentum);
   return {
-    name: "sgd",
-    parameters,
-    slots: parameters.map((parameter) => ({ name: slotOf(parameter), parameter })),
-    scalars: ["sgd/momentum", ...groups.map(rateName)],
-    scalarsAt: (step) =>
-      Object.fromEntries([
-        ["sgd/momentum", momentum],
-        ...groups.map((group) => [rateName(group), rateOf(group, step)]),
-      ]),
-    learningRateAt: (step) => rateOf(groups[0]!, step),
+    ...shared,
     update: (inputs) =>
       updateEach(
         groups,
         inputs,
         (name) => [slotOf(name)],
         ({ group, parameter: p, gradient, slots: [v] }) => {
-          const momentumNow = inputs.scalars["sgd/momentum"]!;
+          const momentumNow = inputs.scalars[momentumName]!;
           const g = group.weightDecay === 0 ? gradient : add(scale(p, group.weightDecay), gradient);
           const nextV = add(scaleBy(v!, momentumNow), g);
           const u = variant === "nesterov" ? add(scaleBy(nextV, momentumNow), g) : nextV;
