@@ -75,7 +75,10 @@ export interface OpAttrs {
   /** (x, y) -> sum over H and W of x * y: [N, C]. */
   spatialDot: NoAttrs;
   maxPool2d: PoolAttrs;
-  /** (x, y, dy) -> dx; ties of a window share: the first (row-major) takes all. */
+  /**
+   * (x, y, dy) -> dx: dy goes to the maximum of its window; where several tie, to the first (row-major) or shared among
+   * them, as the backend likes: either is a subgradient.
+   */
   maxPool2dGrad: PoolAttrs;
   /** Mean over the whole window, padding counted. */
   avgPool2d: PoolAttrs;

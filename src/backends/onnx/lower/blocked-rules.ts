@@ -85,18 +85,29 @@ export const blockedRules: { readonly [O in OpName]?: LowerRule<Value<O>> } = {
     const [x, y, dy] = [value.operands[0]!, value.operands[1]!, value.operands[2]!];
     if (!lowering.isBlocked(x) || !isTiling(value.attrs)) return undefined;
     // mask = 1 where x - y >= 0: y and dy are repeated over their windows, dy is 0 where no window reaches.
+    const { writer } = lowering;
     const shape = lowering.blockedShape(x.shape);
-    const spreadGrad = repeat(dy, value, lowering, { beyond: "zero" });
-    const spreadMax = repeat(y, value, lowering, { beyond: "any", negate: true });
+    const { kernel, strides } = value.attrs;
+    const spreadMax = repeat(lowering.blocked(y), value, lowering, { beyond: "any", negate: true });
     const steep = { activation: "HardSigmoid", activation_params: { floats: [1e30, 1] } };
     const mask = affine(lowering, lowering.blocked(x), shape, { bias: 0, sum: spreadMax, activation: steep });
-    return { name: lowering.writer.op("Mul", [mask, spreadGrad]), layout: "blocked" };
+    // Maxima that tie share dy: what a window hands out is dy in all.
+    const tied = writer.op("AveragePool", [mask], { kernel_shape: kernel, strides }, nchwc);
+    const share = writer.op("Div", [
+      lowering.blocked(dy),
+      writer.op("Mul", [tied, writer.float(kernel[0] * kernel[1])]),
+    ]);
+    const spreadGrad = repeat(share, value, lowering, { beyond: "zero" });
+    return { name: writer.op("Mul", [mask, spreadGrad]), layout: "blocked" };
   },
   avgPool2dGrad: (value, lowering) => {
     const dy = value.operands[0]!;
     if (!lowering.isBlocked(dy) || !isTiling(value.attrs)) return undefined;
     const [kh, kw] = value.attrs.kernel;
-    return { name: repeat(dy, value, lowering, { beyond: "zero", factor: 1 / (kh * kw) }), layout: "blocked" };
+    return {
+      name: repeat(lowering.blocked(dy), value, lowering, { beyond: "zero", factor: 1 / (kh * kw) }),
+      layout: "blocked",
+    };
   },
   concat: (value, lowering) => {
     const { writer, block } = lowering;
@@ -234,16 +245,16 @@ interface RepeatOptions {
 
 /** Each position of a pooled image over the window that it came from, at the size before pooling. */
 function repeat(
-  pooled: Value,
+  pooled: string,
   grad: Value<"maxPool2dGrad"> | Value<"avgPool2dGrad">,
   lowering: Lowering,
   { beyond, negate, factor = 1 }: RepeatOptions,
 ): string {
   const [, , h, w] = grad.shape as [number, number, number, number];
-  const [n, c, oh, ow] = lowering.blockedShape(pooled.shape);
+  const [n, c, oh, ow] = lowering.blockedShape(grad.operands.at(-1)!.shape);
   const [kh, kw] = grad.attrs.kernel;
   const spare = beyond === "zero" && (oh * kh < h || ow * kw < w) ? 1 : 0;
-  let name = lowering.blocked(pooled);
+  let name = pooled;
   if (spare === 1 || factor !== 1)
     name = affine(lowering, name, [n, c, oh, ow], { scale: factor, pads: [0, 0, 0, spare] });
   else if (negate) name = lowering.writer.op("Neg", [name]);
