@@ -11,14 +11,15 @@ export function installErrorHandling(app: FastifyInstance): void {
   app.setNotFoundHandler((request, reply) => {
     const path = request.url.split("?", 1)[0]!;
     const allowed = ["GET", "HEAD", "POST"].filter((method) => app.findRoute({ url: path, method }) !== null);
-    if (allowed.length === 0) {
+    // A route with a wildcard may take the method and still find nothing.
+    if (allowed.length === 0 || allowed.includes(request.method)) {
       const error = new PipelineError("ROUTE_NOT_FOUND", `there is no route ${request.method} ${shorten(path)}`, {
         remedy: "see /docs",
       });
       return sendError(error, request, reply);
     }
     reply.header("allow", allowed.join(", "));
-    const error = new PipelineError("METHOD_NOT_ALLOWED", `${path} does not take ${request.method}`, {
+    const error = new PipelineError("METHOD_NOT_ALLOWED", `${shorten(path)} does not take ${request.method}`, {
       remedy: `use ${allowed.join(" or ")}`,
     });
     return sendError(error, request, reply);
@@ -36,7 +37,12 @@ const publicMessages: Partial<Record<ClientErrorCode, string>> = {
   INTERNAL_ERROR: "the server could not handle the request; the log has the details under this request id",
 };
 
-function sendError(error: FastifyError | PipelineError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+/** Answers with the one JSON shape. */
+export function sendError(
+  error: FastifyError | PipelineError,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): FastifyReply {
   const known = isPipelineError(error) ? error : fromFramework(error);
   const code = isClientErrorCode(known.code) ? known.code : "INTERNAL_ERROR";
   const status = errorStatus[code];

@@ -1,7 +1,7 @@
 import multipart from "@fastify/multipart";
 import fastify, { type FastifyInstance, LogController } from "fastify";
 import { serializerCompiler, validatorCompiler } from "fastify-type-provider-zod";
-import { apiErrorOf, installErrorHandling } from "./api-error.ts";
+import { apiErrorOf, installErrorHandling, sendError } from "./api-error.ts";
 import { type AppDependencies, defaultServingLimits, type RouteContext } from "./dependencies.ts";
 import { installOpenApi } from "./openapi.ts";
 import { requestIdOf } from "./request-id.ts";
@@ -10,7 +10,7 @@ import { metricsRoute } from "./routes/metrics.ts";
 import { modelRoutes } from "./routes/models.ts";
 import { pageRoutes } from "./routes/page.ts";
 import { predictRoute } from "./routes/predict.ts";
-import { installSecurityHeaders, securityHeaders } from "./security-headers.ts";
+import { installSecurityHeaders, securityHeaders, setSecurityHeaders } from "./security-headers.ts";
 
 /** The HTTP application, not listening yet. */
 export async function createApp(dependencies: AppDependencies): Promise<FastifyInstance> {
@@ -34,6 +34,11 @@ export async function createApp(dependencies: AppDependencies): Promise<FastifyI
     forceCloseConnections: "idle",
     routerOptions: { maxParamLength: 200 },
     http: { headersTimeout: Math.min(10_000, limits.requestTimeoutMs), connectionsCheckingInterval: 2000 },
+    // Addresses that cannot be decoded never reach a route.
+    frameworkErrors(error, request, reply) {
+      setSecurityHeaders(request, reply);
+      sendError(error, request, reply);
+    },
     clientErrorHandler(error, socket) {
       const message = `the HTTP request is malformed: ${error.code}`;
       const body = apiErrorOf("REQUEST_INVALID", message, requestIdOf({ headers: {} }));

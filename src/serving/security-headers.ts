@@ -1,4 +1,4 @@
-import type { FastifyInstance } from "fastify";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 
 /** Nothing but the page's own files; images may also be previews of local files. No inline script or style. */
 export const contentSecurityPolicy = [
@@ -26,8 +26,11 @@ export const securityHeaders = {
 
 /** Sets the headers on every answer, errors included; a route may have set its own before. */
 export function installSecurityHeaders(app: FastifyInstance): void {
-  app.addHook("onRequest", async (request, reply) => {
-    reply.headers(securityHeaders);
-    reply.header("x-request-id", request.id);
-  });
+  app.addHook("onRequest", async (request, reply) => setSecurityHeaders(request, reply));
+}
+
+/** For answers that are given before any hook runs. */
+export function setSecurityHeaders(request: FastifyRequest, reply: FastifyReply): void {
+  reply.headers(securityHeaders);
+  reply.header("x-request-id", request.id);
 }

@@ -26,7 +26,7 @@ export async function readUpload(request: FastifyRequest, field: string, maxByte
         files++;
         bytes = await part.toBuffer();
       } else {
-        other ??= part.fieldname;
+        other ??= part.type === "file" ? `a file in ${quoted(part.fieldname)}` : `text in ${quoted(part.fieldname)}`;
         if (part.type === "file") await drain(part.file);
       }
     }
@@ -39,7 +39,7 @@ export async function readUpload(request: FastifyRequest, field: string, maxByte
     });
   }
   if (bytes === undefined) {
-    const found = other === undefined ? "" : ` but one named ${JSON.stringify(other.slice(0, 60))}`;
+    const found = other === undefined ? "" : ` but ${other}`;
     throw new PipelineError("REQUEST_INVALID", `the request has no file in a field named "${field}"${found}`, {
       remedy: `send the image as curl -F ${field}=@image.jpg does`,
     });
@@ -82,4 +82,8 @@ function asUploadError(error: unknown, field: string, maxBytes: number): Pipelin
     remedy: `send the image as curl -F ${field}=@image.jpg does`,
     cause: error,
   });
+}
+
+function quoted(name: string): string {
+  return JSON.stringify(name.slice(0, 60));
 }

@@ -152,11 +152,17 @@ describe("POST /predict", () => {
   it("names the field that it wants when another one was sent", async () => {
     const part = { ...imagePart(await png()), name: "picture" };
     const { message } = expectError(await predict(app, [part]), 400, "REQUEST_INVALID");
-    expect(message).toContain('"file" but one named "picture"');
+    expect(message).toContain('"file" but a file in "picture"');
   });
 
   it("refuses a text field named file", async () => {
-    expectError(await predict(app, [{ name: "file", content: "abc" }]), 400, "REQUEST_INVALID");
+    const { message } = expectError(await predict(app, [{ name: "file", content: "abc" }]), 400, "REQUEST_INVALID");
+    expect(message).toContain('"file" but text in "file"');
+  });
+
+  it("gives addresses that cannot be decoded, and files that are not there, the same shape", async () => {
+    expectError(await app.inject("/%zz"), 400, "REQUEST_INVALID");
+    expectError(await app.inject("/docs/static/..%2f..%2fpackage.json"), 404, "ROUTE_NOT_FOUND");
   });
 
   it("refuses a form without parts, and one with two or more files", async () => {
