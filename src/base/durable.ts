@@ -1,14 +1,19 @@
 import { randomBytes } from "node:crypto";
 import { open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
+import { storageError } from "./storage-error.ts";
 
 /** Files that are whole or absent, also after a crash: written, flushed to the disk, renamed. */
 
-/** Writes a new file and flushes it to the disk. */
+/** Writes a new file and flushes it to the disk. @throws STORAGE_FAILED */
 export async function writeFileDurably(path: string, data: string | Uint8Array): Promise<void> {
-  await using file = await open(path, "wx");
-  await file.writeFile(data);
-  await file.sync();
+  try {
+    await using file = await open(path, "wx");
+    await file.writeFile(data);
+    await file.sync();
+  } catch (error) {
+    throw storageError(error, path) ?? error;
+  }
 }
 
 /** Puts a whole file in the place of an old one, if there is one; at no moment half of it is there. */

@@ -36,6 +36,7 @@ export const errorCodes = {
   SHAPE_MISMATCH: "the shapes or element types of operands do not fit together",
   SHUTTING_DOWN: "the server is shutting down and takes no new work",
   STATE_MISMATCH: "saved state does not fit the graph it is loaded into",
+  STORAGE_FAILED: "a file or folder could not be used: the disk is full, read-only or broken, or its rights forbid it",
   TRACKING_EXISTS: "an experiment of that name is already in the tracking store",
   TRACKING_INVALID: "a request to the tracking store breaks one of its rules or limits",
   TRACKING_NOT_FOUND: "the tracking store has no such experiment, run or artifact",

@@ -1,6 +1,7 @@
 import { CommanderError } from "commander";
 import type { ErrorCode } from "../base/error-codes.ts";
 import { isPipelineError, PipelineError } from "../base/errors.ts";
+import { storageError } from "../base/storage-error.ts";
 import { statementOf, transferError } from "../experiments/error-transfer.ts";
 import { note, printJson, type Terminal } from "./terminal.ts";
 
@@ -26,7 +27,8 @@ export interface ReportOptions {
 }
 
 /** Tells a failure: message, remedy and code; the stack for --debug or where it is a bug. Returns the exit code. */
-export function reportFailure(terminal: Terminal, error: unknown, { json, debug }: ReportOptions): number {
+export function reportFailure(terminal: Terminal, thrown: unknown, { json, debug }: ReportOptions): number {
+  const error = storageError(thrown) ?? thrown;
   if (error instanceof CommanderError) {
     // Commander has written its message already; help and version are no failure.
     return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;

@@ -1,5 +1,6 @@
 import { type ErrorCode, errorCodes } from "../base/error-codes.ts";
 import { isPipelineError, PipelineError } from "../base/errors.ts";
+import { storageError } from "../base/storage-error.ts";
 
 /** An error in a form that can pass between threads and into JSON. */
 export interface TransferredError {
@@ -11,7 +12,8 @@ export interface TransferredError {
   readonly stack: string | undefined;
 }
 
-export function transferError(error: unknown): TransferredError {
+export function transferError(thrown: unknown): TransferredError {
+  const error = storageError(thrown) ?? thrown;
   if (!isPipelineError(error)) {
     const message = error instanceof Error ? error.message || error.name : String(error);
     const stack = error instanceof Error ? error.stack : undefined;

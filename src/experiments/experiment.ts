@@ -91,7 +91,8 @@ export async function* runExperiment(options: ExperimentOptions): AsyncGenerator
     for (const message of warnings.splice(0)) yield { type: "warning", message };
     return outcome;
   } catch (error) {
-    run = await updateRun(run, { status: "failed" });
+    // Where the disk has failed this fails too: the first error is the one to tell.
+    run = await updateRun(run, { status: "failed" }).catch(() => run);
     const { code, message } = isPipelineError(error) ? error : { code: "INTERNAL_ERROR", message: String(error) };
     logger.setTags({ "training.error": `${code}: ${message}` });
     throw error;
