@@ -182,7 +182,7 @@ describe("loadConfig", () => {
 
 describe("checkSupported", () => {
   it.each([
-    ["model.name=mobilenet", "resnet9, airbench or mobilenet_v2"],
+    ["model.name=mobilenet", "resnet9, airbench, mobilenet_v2, resnet"],
     ["model.transfer_mode=RCBAM", "from_scratch"],
     ["training.use_amp=true", "false on the device cpu"],
     ["augmentation.cutout=true", "false"],
@@ -196,6 +196,16 @@ describe("checkSupported", () => {
     expect(error.message).toContain(override.slice(0, override.indexOf("=")));
     expect(error.message).toContain(`possible now: ${possible}`);
     expect(error.message).toContain(`(--set ${override})`);
+  });
+
+  it("refuses a width where the network's is fixed, naming those where it is not", () => {
+    const overrides = ["model.name=resnet18", "model.width=0.5"];
+    const { message } = failure(() => loadConfig({ env: {}, overrides }));
+    expect(message).toContain("model.width: 0.5");
+    expect(message).toContain("unless the network is resnet9, airbench or mobilenet_v2");
+    for (const accepted of ["model.name=mobilenet_v2", "model.name=resnet9"])
+      expect(() => loadConfig({ env: {}, overrides: [accepted, "model.width=0.5"] })).not.toThrow();
+    expect(() => loadConfig({ env: {}, overrides: ["model.name=regnet", "model.width=1"] })).not.toThrow();
   });
 
   it("lists every refused key and accepts the parameters of a feature that is off", () => {

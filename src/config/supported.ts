@@ -18,14 +18,34 @@ const only =
 
 const offOnly = (key: string): SupportRule => ({ key, supported: only(false), possible: "false" });
 
+/** Exact variants, and families for their default variants. */
+const availableModels = [
+  ...["resnet9", "airbench", "mobilenet_v2"],
+  ...["resnet", "resnet18", "resnet50"],
+  ...["densenet", "densenet121", "densenet161", "densenet169", "densenet201"],
+  ...["regnet", "regnet_x_400mf", "regnet_x_800mf", "regnet_x_1_6gf", "regnet_x_3_2gf", "regnet_x_8gf"],
+  ...["regnet_x_16gf", "regnet_x_32gf", "regnet_y_400mf", "regnet_y_800mf", "regnet_y_1_6gf", "regnet_y_3_2gf"],
+  ...["regnet_y_8gf", "regnet_y_16gf", "regnet_y_32gf"],
+];
+
+/** Networks whose channel counts can be multiplied. */
+const scalableModels = ["resnet9", "airbench", "mobilenet_v2"];
+
+const oneOf = (names: readonly string[]): string => `${names.slice(0, -1).join(", ")} or ${names.at(-1)}`;
+
 const supportRules: readonly SupportRule[] = [
   {
     key: "model.name",
-    supported: only("resnet9", "airbench", "mobilenet_v2"),
-    possible: "resnet9, airbench or mobilenet_v2",
+    supported: only(...availableModels),
+    possible: oneOf(availableModels),
   },
   { key: "model.transfer_mode", supported: only("from_scratch"), possible: "from_scratch" },
   { key: "model.weights", supported: only(null), possible: "null" },
+  {
+    key: "model.width",
+    supported: (value, { model }) => value === 1 || scalableModels.includes(model.name),
+    possible: `1, its default, unless the network is ${oneOf(scalableModels)}`,
+  },
   {
     key: "model.airbench.bias_lr_scale",
     supported: (value, { model, training }) =>

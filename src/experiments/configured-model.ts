@@ -1,12 +1,38 @@
 import { PipelineError } from "../base/errors.ts";
 import type { Config } from "../config/schema.ts";
-import type { Model, ModelOptions } from "../models/model.ts";
+import { densenets } from "../models/densenet.ts";
+import type { Model, ModelFactory, ModelOptions } from "../models/model.ts";
 import { type ModelName, models } from "../models/registry.ts";
+import { regnets } from "../models/regnet.ts";
+import { resnets } from "../models/resnet.ts";
 
 interface InputShape {
   readonly classes: number;
   readonly height: number;
   readonly width: number;
+}
+
+type Builder = (config: Config, input: ModelOptions & InputShape) => Model;
+
+/** What the name of a family stands for. */
+const defaultVariants: Readonly<Record<string, ModelName>> = {
+  resnet: "resnet18",
+  densenet: "densenet121",
+  regnet: "regnet_y_400mf",
+};
+
+/** Architectures of fixed width: dropout is their only option. */
+function fixedWidth<Name extends string>(
+  factories: Readonly<Record<Name, ModelFactory<ModelOptions & { readonly dropoutRate?: number }>>>,
+): Record<Name, Builder> {
+  const builder =
+    (name: Name): Builder =>
+    ({ model }, input) =>
+      factories[name].build({ ...input, dropoutRate: model.dropout_rate });
+  return Object.fromEntries(Object.keys(factories).map((name) => [name, builder(name as Name)])) as Record<
+    Name,
+    Builder
+  >;
 }
 
 /** From a configuration to the options of each architecture. */
@@ -34,11 +60,14 @@ const builders = {
   },
   mobilenet_v2: ({ model }, input) =>
     models.mobilenet_v2.build({ ...input, widthFactor: model.width, dropoutRate: model.dropout_rate }),
-} satisfies Record<ModelName, (config: Config, input: ModelOptions & InputShape) => Model>;
+  ...fixedWidth(resnets),
+  ...fixedWidth(densenets),
+  ...fixedWidth(regnets),
+} satisfies Record<ModelName, Builder>;
 
 /** @throws CONFIG_UNSUPPORTED for an architecture that this version does not have */
 export function configuredModel(config: Config, input: InputShape): Model {
-  const { name } = config.model;
+  const name = defaultVariants[config.model.name] ?? config.model.name;
   if (!isModelName(name)) {
     throw new PipelineError("CONFIG_UNSUPPORTED", `model.name: "${name}" is not available yet`, {
       remedy: `use one of ${Object.keys(models).join(", ")}`,

@@ -41,3 +41,11 @@ export function sequential(...modules: readonly Module[]): Module {
 export function residual(branch: Module): Module {
   return { ...branch, forward: (x, ctx) => add(x, branch.forward(x, ctx)) };
 }
+
+/** The sum of what each branch makes of the same x. */
+export function sumOf(...branches: readonly Module[]): Module {
+  return {
+    ...sequential(...branches),
+    forward: (x, ctx) => branches.map((branch) => branch.forward(x, ctx)).reduce(add),
+  };
+}
