@@ -17,12 +17,14 @@ const layers = {
   nn: ["graph", "tensor", "base"],
   optim: ["graph", "tensor", "base"],
   models: ["nn", "graph", "tensor", "base"],
+  weights: ["models", "nn", "graph", "data", "tensor", "base"],
   training: ["models", "nn", "optim", "autodiff", "graph", "data", "tensor", "base"],
   distributed: ["tensor", "base"],
   inference: ["graph", "tensor", "data/transforms", "base"],
   serving: ["inference", "observability", "graph", "tensor", "data/transforms", "base"],
   experiments: [
-    ...["tuning", "tracking", "inference", "training", "models", "optim", "nn", "autodiff", "backends", "graph"],
+    ...["tuning", "tracking", "inference", "training", "weights", "models", "optim", "nn", "autodiff"],
+    ...["backends", "graph"],
     ...["distributed", "data", "config", "tensor", "base"],
   ],
 };

@@ -4,9 +4,37 @@ import { parseArgs } from "node:util";
 
 /** An entry is a row; its module exports `options` (for parseArgs) and `run(values, print)`, which returns the figures. */
 const benchmarks = {
+  augmentation: {
+    summary: "each augmentation's share of a training step and of a frozen forward pass, and torchvision's time",
+    load: () => import("./augmentation/benchmark.mjs"),
+  },
   "train-step": {
-    summary: "one training step of resnet9 and mobilenet_v2 on the CPU, interleaved with PyTorch",
+    summary: "one training step of a network on the CPU, interleaved with PyTorch",
     load: () => import("./train-step/benchmark.mjs"),
+  },
+  "from-scratch": {
+    summary: "the families' defaults trained on CIFAR-10 for a few epochs, beside the same recipe in PyTorch",
+    load: () => import("./from-scratch/benchmark.mjs"),
+  },
+  "frozen-backbone": {
+    summary: "features of a frozen mobilenet_v3_large at 224 and heads on them, interleaved with PyTorch",
+    load: () => import("./frozen-backbone/benchmark.mjs"),
+  },
+  transfer: {
+    summary: "real weights of mobilenet_v2 transferred to CIFAR-10: accuracy and time beside PyTorch's",
+    load: () => import("./transfer/benchmark.mjs"),
+  },
+  tuning: {
+    summary: "sweeps on CIFAR-10: successive halving with TPE against random search at equal compute",
+    load: () => import("./tuning/benchmark.mjs"),
+  },
+  serving: {
+    summary: "requests a second and latencies of the server, interleaved with FastAPI and PyTorch",
+    load: () => import("./serving/benchmark.mjs"),
+  },
+  distributed: {
+    summary: "all-reduce over TCP and MPI against torch's gloo, and what a step costs more on two ranks",
+    load: () => import("./distributed/benchmark.mjs"),
   },
 };
 
@@ -16,7 +44,7 @@ async function main(argv) {
   const [name, ...rest] = argv;
   if (name === undefined || name === "--help") {
     console.log("npm run bench -- NAME [options]\n");
-    for (const [key, { summary }] of Object.entries(benchmarks)) console.log(`  ${key.padEnd(14)} ${summary}`);
+    for (const [key, { summary }] of Object.entries(benchmarks)) console.log(`  ${key.padEnd(16)} ${summary}`);
     return 0;
   }
   if (!Object.hasOwn(benchmarks, name)) {

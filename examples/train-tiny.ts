@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import {
   activation,
   adamw,
+  batchAugmentation,
   batchNorm,
   buildInferenceGraph,
   channelStatistics,
@@ -14,7 +15,6 @@ import {
   createOnnxExecutor,
   createRng,
   createSyntheticDataset,
-  cropFlip,
   decayGroups,
   exportInferenceModel,
   fit,
@@ -23,9 +23,11 @@ import {
   linear,
   loadInferenceModel,
   logitsOf,
-  type Model,
   maxPool2d,
+  mirror,
+  type Network,
   normalise,
+  padCrop,
   sequential,
 } from "../src/index.ts";
 
@@ -40,12 +42,9 @@ export async function trainTiny({ epochs, log }: { epochs: number; log: (line: s
       activation("relu"),
       maxPool2d({ kernel: 2 }),
     );
-  const model: Model = {
+  const model: Network = {
     name: "tiny",
-    family: "tiny",
-    classes: classes.length,
-    height,
-    width,
+    input: { name: "images", height, width },
     module: sequential(
       block("stem", 3, 16),
       block("body", 16, 32),
@@ -57,17 +56,21 @@ export async function trainTiny({ epochs, log }: { epochs: number; log: (line: s
 
   const rng = createRng(1);
   const batchSize = 64;
+  const augmentation = batchAugmentation({
+    augmentations: [padCrop(2, { height, width }), mirror("random")],
+    ...{ source: { height, width }, target: { height, width }, border: "reflect", fill: "black" },
+  });
   await using batches = createLoader({
     split: dataset.train,
     batchSize,
     rng: rng.split("loader"),
-    augmentation: { geometric: cropFlip({ height, width, pad: 2, flip: "random" }) },
+    augmentation,
     dropLast: true,
   });
   const schedule = cosineSchedule({ totalSteps: epochs * batches.stepsPerEpoch });
   const training = fit({
     step: {
-      ...{ model, batchSize, mean, std, augmentation: { mode: "nearest", border: "reflect" } },
+      ...{ model, batchSize, images: { mean, std, augmentation: augmentation.stages } },
       optimizer: adamw({ groups: decayGroups(model, { learningRate: 0.004, weightDecay: 0.01, schedule }) }),
     },
     executor: await createOnnxExecutor(),

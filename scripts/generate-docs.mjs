@@ -5,11 +5,13 @@ import { fileURLToPath } from "node:url";
 const built = (path) => import(new URL(`../dist/${path}`, import.meta.url).href);
 const { renderErrorReference } = await built("base/error-reference.js");
 const { renderConfigurationReference } = await built("config/reference.js");
+const { renderMetricReference } = await built("observability/metric-reference.js");
 const { renderCommandReference } = await built("cli/reference.js");
 const pages = {
   "cli.md": renderCommandReference(),
   "configuration.md": renderConfigurationReference(),
   "errors.md": renderErrorReference(),
+  "metrics.md": renderMetricReference(),
 };
 for (const [name, text] of Object.entries(pages)) {
   const path = fileURLToPath(new URL(`../docs/${name}`, import.meta.url));

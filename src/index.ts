@@ -20,9 +20,9 @@ export { createLoader, type Loader, type LoaderOptions } from "./data/loader.ts"
 export { type StratifiedSplit, stratifiedSplit } from "./data/split.ts";
 export { type ChannelStatistics, channelStatistics } from "./data/statistics.ts";
 export { createSyntheticDataset, type SyntheticOptions } from "./data/synthetic.ts";
-export { type Augmentation, type GeometricAugmentation, identityAugmentation } from "./data/transforms/augmentation.ts";
-export { composeGeometric } from "./data/transforms/compose.ts";
-export { type CropFlipOptions, cropFlip } from "./data/transforms/crop-flip.ts";
+export type { Augmentation, ImageAugmentation } from "./data/transforms/augmentation.ts";
+export { type BatchAugmentationOptions, batchAugmentation } from "./data/transforms/batch-augmentation.ts";
+export { mirror, padCrop } from "./data/transforms/crop-flip.ts";
 export { decodeImage, type ImageLimits } from "./data/transforms/decode-image.ts";
 export { type BundleEvaluation, evaluateBundle } from "./experiments/evaluate-bundle.ts";
 export type { Evaluation, ExperimentEvent, TrainingOutcome } from "./experiments/events.ts";
@@ -39,7 +39,14 @@ export { type Classification, Classifier } from "./inference/classifier.ts";
 export { createWorkerPredictor, type Predictor } from "./inference/predictor.ts";
 export { normalise, type Preprocessing } from "./inference/preprocess.ts";
 export { type RankedClass, softmax, topK } from "./inference/softmax.ts";
-export { buildInferenceGraph, initialWeights, type Model, type ModelOptions, parameterCount } from "./models/model.ts";
+export {
+  buildInferenceGraph,
+  initialWeights,
+  type Model,
+  type ModelOptions,
+  type Network,
+  parameterCount,
+} from "./models/model.ts";
 export { type ModelName, models } from "./models/registry.ts";
 export { batchNorm } from "./nn/layers/batch-norm.ts";
 export { conv2d } from "./nn/layers/conv.ts";
@@ -66,7 +73,7 @@ export type { DType } from "./tensor/dtype.ts";
 export { floats, type Named, scalar, type Tensor, tensor, zeros } from "./tensor/tensor.ts";
 export { openArtifactStore } from "./tracking/artifacts.ts";
 export { RunLogger, type RunLoggerOptions } from "./tracking/run-logger.ts";
-export { openSqliteStore } from "./tracking/sqlite-store.ts";
+export { openSqlStore } from "./tracking/sql/store.ts";
 export type { TrackingStore } from "./tracking/store.ts";
 export { classificationMetrics } from "./training/classification.ts";
 export { buildTrainStep, initialState, type StepOptions } from "./training/compile-step.ts";

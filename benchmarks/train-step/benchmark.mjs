@@ -1,17 +1,20 @@
-import { spawnSync } from "node:child_process";
 import { cpus, loadavg, totalmem } from "node:os";
 import { fileURLToPath } from "node:url";
 import { Contestant } from "../harness/contestant.mjs";
 import { interleave } from "../harness/interleave.mjs";
+import { peerPython, wholeNumber } from "../harness/peer-python.mjs";
 import { geometricMean, median, summarise } from "../harness/statistics.mjs";
 import { profileOperators } from "./profile.mjs";
 import { renderCase } from "./report.mjs";
 
-const networks = ["resnet9", "mobilenet_v2"];
+const engine = ["resnet9", "mobilenet_v2"];
+/** What the names of the families stand for. */
+const families = ["mobilenet_v3_large", "efficientnet_b0", "regnet_y_400mf", "densenet121"];
+const networks = [...engine, ...families];
 
 export const options = {
   quick: { type: "boolean", description: "few rounds: for trying out, not for figures" },
-  networks: { type: "string", default: networks.join(","), description: "which" },
+  networks: { type: "string", default: engine.join(","), description: "which, or families for their defaults" },
   batch: { type: "string", default: "64,128", description: "images in a step" },
   threads: { type: "string", default: "2", description: "on both sides" },
   rounds: { type: "string", description: "turns of each contestant (7, with --quick 3)" },
@@ -36,9 +39,8 @@ export async function run(values, print) {
     steps: wholeNumber("steps", values.steps ?? (values.quick ? "1" : "3")),
     compile: values.compile ?? false,
     profile: !values["no-profile"],
-    python: values.python ?? process.env.BENCH_PYTHON ?? "python3",
   };
-  const versions = peerVersions(settings.python);
+  const { python, versions } = peerPython(values.python);
   const hardware = { cpu: cpus()[0]?.model ?? "unknown", cores: cpus().length, memory: totalmem(), load: loadavg()[0] };
   const { threads, rounds, steps } = settings;
   print(`${hardware.cpu}, ${hardware.cores} cores, load ${hardware.load.toFixed(2)} at the start`);
@@ -50,7 +52,7 @@ export async function run(values, print) {
   for (const network of settings.networks) {
     for (const batch of settings.batches) {
       console.error(`timing ${network}, batch ${batch} …`);
-      const result = await measure({ network, batch, ...settings });
+      const result = await measure({ network, batch, python, ...settings });
       print(renderCase(result));
       cases.push(result);
     }
@@ -131,27 +133,9 @@ async function measure({ network, batch, threads, rounds, steps, compile, profil
   }
 }
 
-/** Of the peer, which has to be there before anything is timed. */
-function peerVersions(python) {
-  const script =
-    "import json, platform, torch, torchvision; print(json.dumps({'python': platform.python_version(), 'torch': torch.__version__, 'torchvision': torchvision.__version__}))";
-  const { status, stdout, stderr, error } = spawnSync(python, ["-c", script], { encoding: "utf8", timeout: 120_000 });
-  if (status === 0) return JSON.parse(stdout);
-  const why = error?.message ?? stderr.trim().split("\n").at(-1);
-  throw new Error(
-    `${python} has no PyTorch to compare with (${why}): python3 -m venv torchenv && torchenv/bin/pip install torch torchvision, then BENCH_PYTHON=torchenv/bin/python`,
-  );
-}
-
 function chosenNetworks(text) {
-  const chosen = text.split(",");
+  const chosen = text === "families" ? families : text.split(",");
   const unknown = chosen.find((name) => !networks.includes(name));
   if (unknown !== undefined) throw new Error(`--networks: no ${unknown}; there are ${networks.join(", ")}`);
   return chosen;
-}
-
-function wholeNumber(name, text) {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1) throw new Error(`--${name}: ${text} is no whole number above 0`);
-  return value;
 }

@@ -11,7 +11,7 @@ import { buildTrainStep, initialState } from "../../dist/training/compile-step.j
 
 const { network, batch, threads, profilePrefix } = JSON.parse(process.argv[2]);
 
-const model = models[network].build({ classes: 10, height: 32, width: 32, dropoutRate: 0 });
+const model = models[network].build({ classes: 10, height: 32, width: 32, dropoutRate: 0, stochasticDepthRate: 0 });
 const parameters = model.module.parameters.filter(({ trainable }) => trainable).map(({ name }) => name);
 const optimizer = sgd({
   groups: [{ name: "all", parameters, learningRate: 0.01, weightDecay: 5e-4, schedule: () => 1 }],
@@ -22,8 +22,7 @@ const options = {
   model,
   optimizer,
   batchSize: batch,
-  mean: [0.49, 0.48, 0.45],
-  std: [0.247, 0.243, 0.262],
+  images: { mean: [0.49, 0.48, 0.45], std: [0.247, 0.243, 0.262] },
   labelSmoothing: 0.1,
 };
 const rng = createRng(1);

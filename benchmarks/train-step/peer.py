@@ -7,52 +7,13 @@ import argparse
 import json
 import sys
 import time
+from pathlib import Path
 
 import torch
-import torchvision
-from torch import nn
 from torch.nn import functional as F
 
-
-def unit(inputs, outputs):
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
-    )
-
-
-class Residual(nn.Module):
-    def __init__(self, channels):
-        super().__init__()
-        self.branch = nn.Sequential(unit(channels, channels), unit(channels, channels))
-
-    def forward(self, x):
-        return x + self.branch(x)
-
-
-def resnet9():
-    """As src/models/resnet9.ts."""
-    return nn.Sequential(
-        unit(3, 64),
-        unit(64, 128),
-        nn.MaxPool2d(2),
-        Residual(128),
-        unit(128, 256),
-        nn.MaxPool2d(2),
-        unit(256, 512),
-        nn.MaxPool2d(2),
-        Residual(512),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(512, 10),
-    )
-
-
-def mobilenet_v2():
-    """torchvision's, for 32x32: the stem and the stage of 24 channels without stride, as src/models/mobilenet-v2.ts."""
-    net = torchvision.models.mobilenet_v2(num_classes=10, dropout=0.0)
-    net.features[0][0].stride = (1, 1)
-    net.features[2].conv[1][0].stride = (1, 1)
-    return net
+sys.path.append(str(Path(__file__).parent.parent / "peers"))
+from networks import build  # noqa: E402
 
 
 def optimiser(parameters):
@@ -65,7 +26,7 @@ def optimiser(parameters):
 
 def main():
     options = argparse.ArgumentParser()
-    options.add_argument("--network", choices=["resnet9", "mobilenet_v2"], required=True)
+    options.add_argument("--network", required=True)
     options.add_argument("--batch", type=int, required=True)
     options.add_argument("--threads", type=int, required=True)
     options.add_argument("--layout", choices=["nchw", "channels_last"], required=True)
@@ -75,7 +36,7 @@ def main():
     torch.set_num_threads(args.threads)
     layout = torch.channels_last if args.layout == "channels_last" else torch.contiguous_format
 
-    net = {"resnet9": resnet9, "mobilenet_v2": mobilenet_v2}[args.network]().to(memory_format=layout).train()
+    net = build(args.network).to(memory_format=layout).train()
     parameters = sum(p.numel() for p in net.parameters())
     sgd, sgd_kind = optimiser(net.parameters())
     forward = torch.compile(net) if args.compile else net

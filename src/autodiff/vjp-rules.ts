@@ -87,6 +87,8 @@ export const vjpRules: { readonly [O in OpName]: VjpRule<O> | "nondifferentiable
   activationGrad: "nondifferentiable",
   cast: (y, dy) => [y.operands[0]!.dtype.startsWith("float") ? g.cast(dy, y.operands[0]!.dtype) : null],
   stopGradient: zero,
+  // Each process has its share of the loss, and all shares depend on the sum.
+  allReduce: (y, dy) => [g.allReduce(dy, y.attrs.arrival)],
   reshape: (y, dy) => [g.reshape(dy, y.operands[0]!.shape)],
   transpose: (y, dy) => [g.transpose(dy, inverse(y.attrs.perm))],
   broadcast: (y, dy) => {
@@ -163,6 +165,8 @@ export const vjpRules: { readonly [O in OpName]: VjpRule<O> | "nondifferentiable
   avgPool2d: (y, dy) => [g.apply("avgPool2dGrad", [dy], { ...y.attrs, inputShape: y.operands[0]!.shape })],
   avgPool2dGrad: ({ attrs: { inputShape: _, ...pool } }, dx) => [g.apply("avgPool2d", [dx], pool)],
   affineSample: "nondifferentiable",
+  gridSample: "nondifferentiable",
+  lookup: "nondifferentiable",
   resize: (y, dy) => [g.apply("resizeGrad", [dy], { inputShape: y.operands[0]!.shape })],
   resizeGrad: (y, dx) => [g.resize(dx, y.operands[0]!.shape[2]!, y.operands[0]!.shape[3]!)],
 };

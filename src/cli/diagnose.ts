@@ -12,7 +12,7 @@ import { statementOf } from "../experiments/error-transfer.ts";
 import { modelsDirectory } from "../experiments/run-folder.ts";
 import { listBundles } from "../inference/bundle.ts";
 import { createSystemMonitor } from "../observability/system.ts";
-import { defaultStorePath } from "../tracking/sqlite-store.ts";
+import { defaultStorePath } from "../tracking/sql/store.ts";
 import { checkAddress } from "./check-address.ts";
 import { bytes, count } from "./format.ts";
 

@@ -14,6 +14,8 @@ const usageErrors: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "CONFIG_UNSUPPORTED",
   "RESUME_REFUSED",
   "RUN_NOT_FOUND",
+  "STUDY_BUSY",
+  "STUDY_NOT_FOUND",
   "USAGE_INVALID",
 ]);
 

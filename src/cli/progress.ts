@@ -53,7 +53,12 @@ export function startProgress(terminal: Terminal, title: string): Progress {
   };
 }
 
-const stages = { download: "downloading", unpack: "unpacking", decode: "reading images" } as const;
+const stages = {
+  download: "downloading",
+  unpack: "unpacking",
+  decode: "reading images",
+  features: "computing features",
+} as const;
 
 /** Shows downloads and unpacking. */
 export interface DataDisplay {
@@ -69,7 +74,7 @@ export function dataDisplay(terminal: Terminal): DataDisplay {
         current?.progress.stop();
         current = { stage, progress: startProgress(terminal, stages[stage]) };
       }
-      const show = stage === "decode" ? count : bytes;
+      const show = stage === "decode" || stage === "features" ? count : bytes;
       const text = total === undefined ? show(done) : `${show(done)} of ${show(total)}`;
       current.progress.update(done, total ?? Math.max(1, done), text);
     },

@@ -1,23 +1,40 @@
 import type { Config } from "../config/schema.ts";
 import type { Bundle } from "../inference/bundle.ts";
-import type { Logger } from "../observability/logger.ts";
+import { Alerts } from "../observability/alerts/alerts.ts";
+import type { LogLevel } from "../observability/logger.ts";
+import { createProcessMetrics } from "../observability/process-metrics.ts";
+import { trainingMetrics } from "../observability/training-progress.ts";
+import { ApiKeys, readApiKeys } from "../serving/access/api-keys.ts";
 import { type RunningServer, startServer } from "../serving/server.ts";
 import { onInterrupt } from "./interrupt.ts";
+import { openConfiguredLog } from "./service-log.ts";
 import { note, type Terminal } from "./terminal.ts";
 import { packageVersion } from "./version.ts";
 
 export interface ServeOptions {
   readonly config: Config;
   readonly bundle: Bundle;
-  readonly logger: Logger;
+  /** From which level lines also go to the console. */
+  readonly consoleLevel: LogLevel;
   readonly onListening: (server: RunningServer) => void;
 }
 
 /** Serves a bundle until Ctrl-C or SIGTERM; requests that have arrived are answered before the end. */
 export async function serveUntilStopped(terminal: Terminal, options: ServeOptions): Promise<void> {
-  const { config, bundle, logger, onListening } = options;
-  const { serving } = config;
+  const { config, bundle, consoleLevel, onListening } = options;
+  const { serving, monitoring } = config;
   using interrupt = onInterrupt(terminal, "stopping: finishing the requests that have arrived …");
+  await using log = openConfiguredLog(config, { consoleLevel });
+  const { logger } = log;
+  using processMetrics = createProcessMetrics({ version: packageVersion() });
+  const alerts = new Alerts({
+    rulesPath: monitoring.rules_file,
+    alertmanagerPath: monitoring.alertmanager_file,
+    prometheusUrl: monitoring.prometheus_url,
+    alertmanagerUrl: monitoring.alertmanager_url,
+    logger,
+  });
+  const { window, interval_seconds: intervalSeconds, alpha, psi } = monitoring.drift;
   await using server = await startServer({
     bundlePath: bundle.directory,
     host: serving.host,
@@ -25,8 +42,32 @@ export async function serveUntilStopped(terminal: Terminal, options: ServeOption
     workers: serving.workers,
     maxBatchSize: serving.max_batch_size,
     maxDelayMs: serving.max_delay_ms,
+    window: serving.batch_window,
     queueLimit: serving.queue_limit,
+    maxLoadedModels: serving.max_loaded_models,
     maxUploadBytes: serving.max_upload_bytes,
+    maxImagesPerRequest: serving.max_images_per_request,
+    predictTimeoutMs: serving.predict_timeout_ms,
+    drainDelayMs: serving.drain_delay_ms,
+    access: {
+      keys: serving.api_keys_file === null ? new ApiKeys() : await readApiKeys(serving.api_keys_file),
+      mode: serving.auth,
+      predictionsNeedKey: serving.predictions_need_key,
+      allowedHosts: serving.allowed_hosts,
+      corsOrigins: serving.cors_origins,
+      rateLimitPerSecond: serving.rate_limit_per_second ?? undefined,
+      trustedProxies: serving.trusted_proxies,
+    },
+    alerts,
+    logs: log,
+    drift: { window, intervalSeconds, alpha, psi },
+    metricSources: [
+      log.source,
+      processMetrics.source,
+      alerts.source,
+      trainingMetrics(monitoring.training_progress_file),
+    ],
+    links: { ...(monitoring.grafana_url === null ? {} : { grafana: monitoring.grafana_url }) },
     logger,
     version: packageVersion(),
   });

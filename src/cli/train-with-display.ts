@@ -1,7 +1,8 @@
 import type { LoadedConfig } from "../config/load.ts";
-import type { TrainingOutcome } from "../experiments/events.ts";
+import type { ExperimentEvent, TrainingOutcome } from "../experiments/events.ts";
 import { runExperiment } from "../experiments/experiment.ts";
 import type { RunFolder } from "../experiments/run-folder.ts";
+import { createTrainingReporter, type TrainingReporter } from "../observability/training-progress.ts";
 import { onInterrupt } from "./interrupt.ts";
 import { note, print, printJson, type Terminal } from "./terminal.ts";
 import { trainingDisplay } from "./training-display.ts";
@@ -24,22 +25,52 @@ export async function trainWithDisplay(
   );
   const display = trainingDisplay(terminal);
   const { config, resolved } = loaded;
-  const experiment = runExperiment({ config, resolved, resume, signal: interrupt.signal, sourceName });
+  const progress = await createTrainingReporter({
+    path: config.monitoring.training_progress_file,
+    onProblem: (error) => note(terminal, `the service is not told how the training goes: ${String(error)}`),
+  });
+  const experiment = runExperiment({
+    config,
+    resolved,
+    resume,
+    signal: interrupt.signal,
+    sourceName,
+    env: terminal.env,
+  });
   let runId = "last";
+  let outcome: "completed" | "stopped" | "failed" = "failed";
   try {
     for (;;) {
       const next = await experiment.next();
       if (next.done) {
+        outcome = next.value.reason === "aborted" ? "stopped" : "completed";
         finish(terminal, next.value, { runId, json });
         return next.value;
       }
       if (next.value.type === "run") runId = next.value.runId;
+      reportProgress(progress, next.value);
       if (json) printJson(terminal, next.value);
       else display.onEvent(next.value);
     }
   } finally {
     display.stop();
+    await progress.end(outcome);
   }
+}
+
+/** What the service shows of a training. */
+function reportProgress(progress: TrainingReporter, event: ExperimentEvent): void {
+  if (event.type === "start") progress.report({ epochsPlanned: event.epochs });
+  if (event.type === "step") progress.report({ learningRate: event.learningRate });
+  if (event.type !== "epoch") return;
+  progress.report({
+    epoch: event.epoch,
+    trainLoss: event.trainLoss,
+    trainAccuracy: event.trainAccuracy,
+    validationLoss: event.validation?.loss ?? null,
+    validationAccuracy: event.validation?.accuracy ?? null,
+    imagesPerSecond: event.imagesPerSecond,
+  });
 }
 
 function finish(

@@ -64,7 +64,14 @@ export function trainingDisplay(terminal: Terminal, now: () => number = () => pe
           );
           break;
         }
+        case "weights": {
+          data.stop();
+          const fresh = event.replaced.length === 0 ? "" : `; new: ${event.replaced.join(", ")}`;
+          print(terminal, `weights ${event.path}: ${count(event.loaded)} tensors${fresh}`);
+          break;
+        }
         case "start":
+          data.stop();
           start = event;
           began = { at: now(), step: event.resumedFromStep };
           print(

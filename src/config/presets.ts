@@ -32,6 +32,24 @@ const airbench94 = {
   evaluation: { tta: "mirror_shift" },
 } as const satisfies PartialConfig;
 
+/** SGD for a published network on small images: its deep stacks of batch norms want a lower rate than resnet9's. */
+const published = (name: "mobilenet" | "efficientnet" | "densenet" | "regnet") =>
+  ({
+    model: { name, width: 1 },
+    training: {
+      batch_size: 64,
+      num_epochs: 20,
+      optimizer: "sgd",
+      learning_rate: 0.05,
+      momentum: 0.9,
+      weight_decay: 5e-4,
+      scheduler: "onecycle",
+      label_smoothing: 0.1,
+      lookahead: false,
+    },
+    augmentation: { use_augmentation: true, random_crop: true, crop_padding: 4, horizontal_flip: true },
+  }) as const satisfies PartialConfig;
+
 /** Named sets of values, chosen with --preset. A preset changes only the keys that it names. */
 export const presets = {
   /** About two minutes on two cores: what `npm start` trains. */
@@ -75,6 +93,10 @@ export const presets = {
     },
     augmentation: { use_augmentation: true, random_crop: true, crop_padding: 4, horizontal_flip: true },
   },
+  mobilenet: published("mobilenet"),
+  efficientnet: published("efficientnet"),
+  densenet: published("densenet"),
+  regnet: published("regnet"),
 } as const satisfies Readonly<Record<string, PartialConfig>>;
 
 export type PresetName = keyof typeof presets;

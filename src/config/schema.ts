@@ -5,6 +5,7 @@ import { distributedSection } from "./sections/distributed.ts";
 import { evaluationSection } from "./sections/evaluation.ts";
 import { mlflowSection } from "./sections/mlflow.ts";
 import { modelSection } from "./sections/model.ts";
+import { monitoringSection } from "./sections/monitoring.ts";
 import { rayTuneSection } from "./sections/ray-tune.ts";
 import { servingSection } from "./sections/serving.ts";
 import { trainingSection } from "./sections/training.ts";
@@ -17,6 +18,7 @@ const sections = z.strictObject({
   evaluation: evaluationSection.prefault({}),
   mlflow: mlflowSection.prefault({}),
   serving: servingSection.prefault({}),
+  monitoring: monitoringSection.prefault({}),
   ray_tune: rayTuneSection.prefault({}),
   distributed: distributedSection.prefault({}),
 });
@@ -25,6 +27,25 @@ type Sections = z.output<typeof sections>;
 
 /** A rule over several keys: the key to report and what is wrong, or undefined when all is well. */
 type CrossRule = (config: Sections) => { readonly key: string; readonly message: string } | undefined;
+
+/** Settings of transfer learning that only some of its modes use. */
+const fineTuneOnly = ["layer_lr_decay", "unfreeze_epochs", "batch_norm"] as const;
+const frozenOnly = ["feature_views"] as const;
+const all = [...fineTuneOnly, ...frozenOnly] as const;
+/** Pairs of a smallest and a largest value. */
+const augmentationRanges = [
+  "affine_scale",
+  "affine_rotate",
+  "random_resized_crop_scale",
+  "random_resized_crop_ratio",
+  "gamma_range",
+  "noise_strength",
+  "blur_sigma",
+  "random_erasing_scale",
+  "random_erasing_ratio",
+  "grid_mask_period",
+] as const;
+const transferDefaults = modelSection.parse({}).transfer;
 
 const crossRules: readonly CrossRule[] = [
   ({ training }) =>
@@ -42,6 +63,39 @@ const crossRules: readonly CrossRule[] = [
     training.overfit_one_batch && training.fast_dev
       ? { key: "training.overfit_one_batch", message: "excludes training.fast_dev: turn one of them off" }
       : undefined,
+  ({ model }) =>
+    model.transfer_mode === "from_scratch" && model.weights !== null
+      ? { key: "model.weights", message: "must be null when model.transfer_mode is from_scratch: choose fine_tune" }
+      : undefined,
+  ({ model }) =>
+    model.transfer_mode !== "from_scratch" && model.weights === null
+      ? {
+          key: "model.weights",
+          message: `must be given when model.transfer_mode is ${model.transfer_mode}: "imagenet" or a path`,
+        }
+      : undefined,
+  ({ model, training }) =>
+    model.transfer_mode !== "from_scratch" && training.optimizer === "muon"
+      ? {
+          key: "training.optimizer",
+          message: `must be adamw or sgd when model.transfer_mode is ${model.transfer_mode}`,
+        }
+      : undefined,
+  ({ model }) => {
+    const used =
+      model.transfer_mode === "fine_tune" ? frozenOnly : model.transfer_mode === "from_scratch" ? all : fineTuneOnly;
+    const key = used.find((name) => model.transfer[name] !== transferDefaults[name]);
+    return key === undefined
+      ? undefined
+      : {
+          key: `model.transfer.${key}`,
+          message: `changes nothing when model.transfer_mode is ${model.transfer_mode}: leave it out`,
+        };
+  },
+  ({ model }) =>
+    model.transfer.rcbam_channels !== null && model.transfer_mode !== "RCBAM"
+      ? { key: "model.transfer.rcbam_channels", message: "needs model.transfer_mode RCBAM" }
+      : undefined,
   ({ dataset }) =>
     dataset.name === "folder" && (dataset.source === "official" || dataset.source === "synthetic")
       ? { key: "dataset.source", message: "must be the path of a folder when dataset.name is folder" }
@@ -57,14 +111,26 @@ const crossRules: readonly CrossRule[] = [
           message: `must not exceed augmentation.coarse_dropout_max_holes (${augmentation.coarse_dropout_max_holes})`,
         }
       : undefined,
-  ({ augmentation: { affine_scale: range } }) =>
-    range[0] > range[1]
-      ? { key: "augmentation.affine_scale", message: "must give the smaller value first" }
+  ...augmentationRanges.map(
+    (name): CrossRule =>
+      ({ augmentation }) => {
+        const [low, high] = augmentation[name];
+        return low > high ? { key: `augmentation.${name}`, message: "must give the smaller value first" } : undefined;
+      },
+  ),
+  ({ augmentation }) =>
+    augmentation.rand_augment && augmentation.trivial_augment
+      ? { key: "augmentation.trivial_augment", message: "excludes augmentation.rand_augment: turn one of them off" }
       : undefined,
-  ({ augmentation: { affine_rotate: range } }) =>
-    range[0] > range[1]
-      ? { key: "augmentation.affine_rotate", message: "must give the smaller value first" }
-      : undefined,
+  ({ augmentation, model: { transfer_mode: mode } }) => {
+    const key = (["mixup", "cutmix"] as const).find((name) => augmentation[name]);
+    return key !== undefined && (mode === "classifier_only" || mode === "RCBAM")
+      ? {
+          key: `augmentation.${key}`,
+          message: `mixes images in the training step, but with model.transfer_mode ${mode} that gets features: turn it off`,
+        }
+      : undefined;
+  },
 ];
 
 /** The configuration: the one source of its types, validation, defaults and documentation. */

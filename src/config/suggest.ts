@@ -11,14 +11,22 @@ export function suggestWord(word: string, known: readonly string[]): string | un
 }
 
 /**
- * The known dotted key that `key` was probably meant to be: the same name in another section, the nearest name in the
- * same section, then the nearest of all.
+ * The known dotted key that `key` was probably meant to be: the same name in another section, the nearest section for
+ * a key without one, the nearest name in the same section, then the nearest of all.
  */
 export function suggestKey(key: string, known: readonly string[]): string | undefined {
   const name = lastName(key);
   const sameName = known.find((candidate) => lastName(candidate) === name && candidate !== key);
   if (sameName !== undefined) return sameName;
   const section = key.slice(0, key.length - name.length);
+  const wholeSection =
+    section === ""
+      ? suggestWord(
+          name,
+          known.filter((candidate) => !candidate.includes(".")),
+        )
+      : undefined;
+  if (wholeSection !== undefined) return wholeSection;
   const siblings = known.filter((candidate) => section !== "" && candidate.startsWith(section));
   const sibling = suggestWord(
     name,

@@ -18,15 +18,8 @@ const only =
 
 const offOnly = (key: string): SupportRule => ({ key, supported: only(false), possible: "false" });
 
-/** Exact variants, and families for their default variants. */
-const availableModels = [
-  ...["resnet9", "airbench", "mobilenet_v2"],
-  ...["resnet", "resnet18", "resnet50"],
-  ...["densenet", "densenet121", "densenet161", "densenet169", "densenet201"],
-  ...["regnet", "regnet_x_400mf", "regnet_x_800mf", "regnet_x_1_6gf", "regnet_x_3_2gf", "regnet_x_8gf"],
-  ...["regnet_x_16gf", "regnet_x_32gf", "regnet_y_400mf", "regnet_y_800mf", "regnet_y_1_6gf", "regnet_y_3_2gf"],
-  ...["regnet_y_8gf", "regnet_y_16gf", "regnet_y_32gf"],
-];
+/** Networks without strides in the first layers. */
+const small = ["resnet9", "airbench"];
 
 /** Networks whose channel counts can be multiplied. */
 const scalableModels = ["resnet9", "airbench", "mobilenet_v2"];
@@ -35,12 +28,10 @@ const oneOf = (names: readonly string[]): string => `${names.slice(0, -1).join("
 
 const supportRules: readonly SupportRule[] = [
   {
-    key: "model.name",
-    supported: only(...availableModels),
-    possible: oneOf(availableModels),
+    key: "model.stem",
+    supported: (value, { model }) => value === "auto" || !small.includes(model.name),
+    possible: `auto, its default, with ${oneOf(small)}, which are made for small images`,
   },
-  { key: "model.transfer_mode", supported: only("from_scratch"), possible: "from_scratch" },
-  { key: "model.weights", supported: only(null), possible: "null" },
   {
     key: "model.width",
     supported: (value, { model }) => value === 1 || scalableModels.includes(model.name),
@@ -57,28 +48,25 @@ const supportRules: readonly SupportRule[] = [
     supported: (value, { training }) => value === false || training.device !== "cpu",
     possible: "false on the device cpu, whose kernels compute in 32 bits only",
   },
-  offOnly("augmentation.random_resized_crop"),
-  offOnly("augmentation.vertical_flip"),
-  { key: "augmentation.rotation_degrees", supported: only(0), possible: "0" },
-  offOnly("augmentation.square_symmetry_rotations"),
-  offOnly("augmentation.coarse_dropout"),
-  offOnly("augmentation.channel_dropout"),
-  offOnly("augmentation.color_jitter"),
-  offOnly("augmentation.affine"),
-  offOnly("augmentation.noise"),
-  offOnly("augmentation.blur"),
-  offOnly("augmentation.grid_distortion"),
-  offOnly("augmentation.elastic_transform"),
-  offOnly("augmentation.cutout"),
-  offOnly("augmentation.grid_mask"),
   {
     key: "mlflow.tracking_uri",
-    supported: (value) => typeof value !== "string" || !/^[a-z][a-z0-9+.-]+:/i.test(value),
-    possible: "null or the path of an SQLite file",
+    supported: (value) =>
+      typeof value !== "string" ||
+      /^(https?|postgres(ql)?|sqlite):\/\//i.test(value) ||
+      !/^([a-z][a-z0-9+.-]+:|databricks$)/i.test(value),
+    possible: "null, the path of an SQLite file, postgresql://… or the http(s)://… of an MLflow server",
   },
-  offOnly("mlflow.register_model"),
-  offOnly("ray_tune.use_ray_tune"),
-  offOnly("distributed.use_distributed"),
+  {
+    key: "mlflow.register_model",
+    supported: (value, { mlflow }) => value === false || mlflow.log_model,
+    possible: "false, unless mlflow.log_model is true",
+  },
+  {
+    key: "distributed.backend",
+    supported: (value, { distributed }) => value !== "nccl" || !distributed.use_distributed,
+    possible: "gloo (over TCP) or mpi: nccl needs NVIDIA GPUs and a library that is not part of this program",
+  },
+  offOnly("distributed.use_gpu"),
 ];
 
 /** The keys that are limited in this version, for the documentation. */

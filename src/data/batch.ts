@@ -1,5 +1,5 @@
 import { PipelineError } from "../base/errors.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import type { Named, Tensor } from "../tensor/tensor.ts";
 import type { ImageSplit } from "./dataset.ts";
 
 /** One step's images with their augmentation parameters, as the training graph takes them. */
@@ -12,8 +12,8 @@ export interface Batch {
   readonly images: Tensor<"uint8">;
   /** [N] */
   readonly labels: Tensor<"int32">;
-  /** [N, 2, 3], see GeometricAugmentation. */
-  readonly theta: Tensor<"float32">;
+  /** What the augmentation has drawn for it; empty without one. */
+  readonly augmentation: Named<Tensor<"float32">>;
 }
 
 /** Pixels of the chosen images, one after the other, in memory of their own. */

@@ -2,7 +2,6 @@ import { open } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import { ReadableStream } from "node:stream/web";
 import { createGunzip } from "node:zlib";
-// biome-ignore lint/correctness/noUnresolvedImports: a CommonJS module whose names Node cannot list; its default is the module
 import xz from "xz-decompress";
 import { PipelineError } from "../base/errors.ts";
 

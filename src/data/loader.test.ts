@@ -4,10 +4,15 @@ import { createRng } from "../base/rng.ts";
 import type { Batch } from "./batch.ts";
 import { createLoader, type Loader, type LoaderOptions } from "./loader.ts";
 import { createSyntheticDataset } from "./synthetic.ts";
-import { cropFlip } from "./transforms/crop-flip.ts";
+import { batchAugmentation } from "./transforms/batch-augmentation.ts";
+import { mirror, padCrop } from "./transforms/crop-flip.ts";
 
 const { train } = createSyntheticDataset({ trainCount: 103, testCount: 0 });
-const augmentation = { geometric: cropFlip({ height: 32, width: 32, flip: "random" }) };
+const size = { height: 32, width: 32 };
+const augmentation = batchAugmentation({
+  augmentations: [padCrop(2, size), mirror("random")],
+  ...{ source: size, target: size, border: "reflect", fill: "black" },
+});
 const open: Loader[] = [];
 
 function loader(options: Partial<LoaderOptions> = {}): Loader {
@@ -43,9 +48,10 @@ describe("createLoader", () => {
     );
     const seen = batches.flatMap(({ indices }) => [...indices]);
     expect(seen.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 103 }, (_, i) => i));
-    for (const { indices, images, labels, theta } of batches) {
+    for (const { indices, images, labels, augmentation: drawn } of batches) {
       expect(labels.shape).toEqual([indices.length]);
-      expect(theta.shape).toEqual([indices.length, 2, 3]);
+      expect(Object.keys(drawn)).toEqual(["warp"]);
+      expect(drawn.warp!.shape).toEqual([indices.length, 2, 3]);
       indices.forEach((index, i) => {
         expect(labels.data[i]).toBe(train.labels[index]);
         const pixels = images.data.subarray(i * 3072, (i + 1) * 3072);
@@ -53,6 +59,29 @@ describe("createLoader", () => {
       });
     }
   });
+
+  it.each([0, 2])(
+    "gives shares that make up the whole batch, augmentation included (%i threads)",
+    async (numWorkers) => {
+      const whole = await collect(loader({ dropLast: true }).epoch(1));
+      const shares = await Promise.all(
+        [0, 1].map((rank) => collect(loader({ dropLast: true, numWorkers, share: { rank, worldSize: 2 } }).epoch(1))),
+      );
+      whole.forEach((batch, step) => {
+        const parts = shares.map((share) => share[step]!);
+        const joined = (of: (part: Batch) => Iterable<number>): number[] => parts.flatMap((part) => [...of(part)]);
+        expect(joined((part) => part.indices)).toEqual([...batch.indices]);
+        expect(joined((part) => part.labels.data)).toEqual([...batch.labels.data]);
+        expect(Object.keys(batch.augmentation).length).toBeGreaterThan(0);
+        for (const [name, { data }] of Object.entries(batch.augmentation)) {
+          expect(joined((part) => part.augmentation[name]!.data)).toEqual([...data]);
+        }
+        expect(Buffer.compare(Buffer.concat(parts.map((part) => part.images.data)), batch.images.data)).toBe(0);
+      });
+      expect(() => loader({ dropLast: true, share: { rank: 0, worldSize: 3 } })).toThrow(/no 3 equal parts/);
+      expect(() => loader({ share: { rank: 0, worldSize: 2 } })).toThrow(/where the last is shorter/);
+    },
+  );
 
   it("order depends on seed and epoch only", async () => {
     const order = async (l: Loader, epoch: number) => (await collect(l.epoch(epoch))).flatMap((b) => [...b.indices]);
@@ -88,7 +117,7 @@ describe("createLoader", () => {
     const indices = Int32Array.from({ length: 15 }, (_, i) => 2 * i);
     const batches = await collect(createLoader({ split: train, indices, batchSize: 10 }).epoch(0));
     expect(batches.flatMap((b) => [...b.indices])).toEqual([...indices]);
-    expect([...batches[1]!.theta.data.subarray(0, 6)]).toEqual([1, 0, 0, 0, 1, 0]);
+    expect(batches[1]!.augmentation).toEqual({});
   });
 
   it("dropLast leaves out the incomplete batch", async () => {

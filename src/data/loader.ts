@@ -4,7 +4,7 @@ import { tensor } from "../tensor/tensor.ts";
 import { type Batch, gatherImages, requireIndices } from "./batch.ts";
 import type { ImageSplit } from "./dataset.ts";
 import { type GatherPool, startGatherPool } from "./gather-pool.ts";
-import { type Augmentation, identityThetas } from "./transforms/augmentation.ts";
+import type { Augmentation } from "./transforms/augmentation.ts";
 
 export interface LoaderOptions {
   readonly split: ImageSplit;
@@ -20,6 +20,15 @@ export interface LoaderOptions {
   readonly numWorkers?: number | undefined;
   /** Batches that the threads keep ready, in all; default 2. */
   readonly prefetch?: number | undefined;
+  /** Give only this part of each batch: the same images with the same augmentation as in the whole batch. */
+  readonly share?: BatchShare | undefined;
+}
+
+/** One of several equal parts of a batch, for processes that train together. */
+export interface BatchShare {
+  /** Counted from 0. */
+  readonly rank: number;
+  readonly worldSize: number;
 }
 
 export interface Loader extends AsyncDisposable {
@@ -35,7 +44,7 @@ export interface Loader extends AsyncDisposable {
 
 /** @throws INVALID_ARGUMENT for an impossible batch size, index or combination. */
 export function createLoader(options: LoaderOptions): Loader {
-  const { split, batchSize, rng, augmentation, dropLast = false, numWorkers = 0, prefetch = 2 } = options;
+  const { split, batchSize, rng, augmentation, dropLast = false, numWorkers = 0, prefetch = 2, share } = options;
   const indices = options.indices ?? Int32Array.from({ length: split.count }, (_, i) => i);
   requireIndices(split, indices);
   requirePositive("batch size", batchSize);
@@ -54,17 +63,20 @@ export function createLoader(options: LoaderOptions): Loader {
       remedy: "lower training.batch_size or use more images",
     });
   }
+  const rows = shareOf(batchSize, { share, dropLast });
   let pool: GatherPool | undefined;
   let running = false;
 
   const batchIndices = (order: Int32Array, step: number) => order.slice(step * batchSize, (step + 1) * batchSize);
 
-  const finish = (epoch: number, step: number, chosen: Int32Array, images: Uint8Array): Batch => {
+  const ownOf = (chosen: Int32Array): Int32Array => chosen.subarray(rows.start, rows.end);
+
+  const finish = (epoch: number, step: number, whole: Int32Array, images: Uint8Array): Batch => {
+    const chosen = ownOf(whole).slice();
     const count = chosen.length;
-    const theta =
-      augmentation === undefined || rng === undefined
-        ? identityThetas(count)
-        : augmentation.geometric.theta({ epoch, indices: chosen, rng: rng.split("augment").split(epoch).split(step) });
+    // Drawn image by image: the share of a batch gets what it would get in the whole.
+    const drawn =
+      augmentation === undefined || rng === undefined ? {} : augmentation.draw({ rng, epoch, indices: chosen, images });
     return {
       step,
       indices: chosen,
@@ -74,7 +86,7 @@ export function createLoader(options: LoaderOptions): Loader {
         [count],
         chosen.map((index) => split.labels[index]!),
       ),
-      theta: tensor("float32", [count, 2, 3], theta),
+      augmentation: drawn,
     };
   };
 
@@ -93,7 +105,7 @@ export function createLoader(options: LoaderOptions): Loader {
       if (numWorkers === 0) {
         for (let step = startStep; step < stepsPerEpoch; step++) {
           const chosen = batchIndices(order, step);
-          yield finish(epoch, step, chosen, gatherImages(split, chosen));
+          yield finish(epoch, step, chosen, gatherImages(split, ownOf(chosen)));
         }
         return;
       }
@@ -102,7 +114,7 @@ export function createLoader(options: LoaderOptions): Loader {
       let asked = startStep;
       for (let step = startStep; step < stepsPerEpoch; step++) {
         while (asked < Math.min(stepsPerEpoch, step + Math.max(prefetch, numWorkers) + 1)) {
-          requests.ask(asked, batchIndices(order, asked));
+          requests.ask(asked, ownOf(batchIndices(order, asked)).slice());
           asked++;
         }
         const images = await requests.take(step);
@@ -127,6 +139,27 @@ export function createLoader(options: LoaderOptions): Loader {
       pool = undefined;
     },
   };
+}
+
+/**
+ * The rows of a share in a batch.
+ * @throws INVALID_ARGUMENT where a batch can't be divided into equal parts
+ */
+export function shareOf(
+  batchSize: number,
+  { share, dropLast }: { readonly share: BatchShare | undefined; readonly dropLast: boolean },
+): { readonly start: number; readonly end: number } {
+  if (share === undefined) return { start: 0, end: batchSize };
+  const { rank, worldSize } = share;
+  const size = batchSize / worldSize;
+  if (!Number.isInteger(size) || !dropLast || rank < 0 || rank >= worldSize) {
+    throw new PipelineError(
+      "INVALID_ARGUMENT",
+      `batches of ${batchSize} images have no ${worldSize} equal parts${dropLast ? "" : " where the last is shorter"}`,
+      { remedy: "make training.batch_size a multiple of the number of processes" },
+    );
+  }
+  return { start: rank * size, end: (rank + 1) * size };
 }
 
 function requirePositive(what: string, value: number): void {

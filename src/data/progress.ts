@@ -1,6 +1,9 @@
-/** What loading tells whoever listens. `done` and `total` count bytes ("download", "unpack") or images ("decode"). */
+/**
+ * What loading tells whoever listens. `done` and `total` count bytes ("download", "unpack") or images ("decode", and
+ * "features", which a frozen network computes once).
+ */
 export interface DataProgress {
-  readonly stage: "download" | "unpack" | "decode";
+  readonly stage: "download" | "unpack" | "decode" | "features";
   readonly done: number;
   readonly total: number | undefined;
 }

@@ -40,7 +40,8 @@ it("writeContactSheet draws a row for each class", async () => {
     const dataset = createSyntheticDataset({ trainCount: 30, testCount: 0 });
     expect(await writeContactSheet(dataset, { file, imagesPerClass: 3 })).toEqual(dataset.classes);
     const { data, info } = await sharp(file).raw().toBuffer({ resolveWithObject: true });
-    expect([info.width, info.height]).toEqual([3 * 66 + 2, 10 * 66 + 2]);
+    // Three images and a histogram of 64 bars.
+    expect([info.width, info.height]).toEqual([3 * 66 + 128 + 4, 10 * 66 + 2]);
     const first = dataset.train.labels.indexOf(0) * 3072;
     const corner = (2 * info.width + 2) * info.channels;
     const pixel = [0, 1024, 2048].map((plane) => dataset.train.images[first + plane]!);

@@ -30,13 +30,6 @@ export async function loadConfiguredDataset(config: Config, options: DatasetOpti
       { remedy: "correct it, or leave it out to take what the data has" },
     );
   }
-  if (dataset.height !== imgSize || dataset.width !== imgSize) {
-    throw new PipelineError(
-      "CONFIG_UNSUPPORTED",
-      `dataset.img_size is ${imgSize}, but the images of ${dataset.name} are ${dataset.height} x ${dataset.width}`,
-      { remedy: `set dataset.img_size=${dataset.height}: resizing is not available yet` },
-    );
-  }
   return dataset;
 }
 

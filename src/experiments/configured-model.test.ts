@@ -15,6 +15,8 @@ describe("configuredModel", () => {
   });
 
   it.each([
+    ["mobilenet", "mobilenet_v3_large"],
+    ["efficientnet", "efficientnet_b0"],
     ["resnet", "resnet18"],
     ["densenet", "densenet121"],
     ["regnet", "regnet_y_400mf"],
@@ -22,13 +24,16 @@ describe("configuredModel", () => {
     expect(configured(`model.name=${family}`).name).toBe(variant);
   });
 
-  it.each(["resnet18", "densenet121", "regnet_y_400mf"])("gives %s the configured dropout", (name) => {
-    const uniforms = (rate: number) =>
-      trace(
-        configured(`model.name=${name}`, `model.dropout_rate=${rate}`).module,
-        input("images", "float32", [2, 3, 32, 32]),
-        "train",
-      ).uniforms.length;
-    expect([uniforms(0.2), uniforms(0)]).toEqual([1, 0]);
-  });
+  it.each(["resnet18", "densenet121", "regnet_y_400mf", "mobilenet_v3_large"])(
+    "gives %s the configured dropout",
+    (name) => {
+      const uniforms = (rate: number) =>
+        trace(
+          configured(`model.name=${name}`, `model.dropout_rate=${rate}`).module,
+          input("images", "float32", [2, 3, 32, 32]),
+          "train",
+        ).uniforms.length;
+      expect([uniforms(0.2), uniforms(0)]).toEqual([1, 0]);
+    },
+  );
 });

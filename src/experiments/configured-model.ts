@@ -1,10 +1,12 @@
-import { PipelineError } from "../base/errors.ts";
 import type { Config } from "../config/schema.ts";
 import { densenets } from "../models/densenet.ts";
+import { efficientnets } from "../models/efficientnet.ts";
+import { mobilenetsV3 } from "../models/mobilenet-v3.ts";
 import type { Model, ModelFactory, ModelOptions } from "../models/model.ts";
 import { type ModelName, models } from "../models/registry.ts";
 import { regnets } from "../models/regnet.ts";
 import { resnets } from "../models/resnet.ts";
+import type { StemOptions } from "../models/stem.ts";
 
 interface InputShape {
   readonly classes: number;
@@ -14,21 +16,30 @@ interface InputShape {
 
 type Builder = (config: Config, input: ModelOptions & InputShape) => Model;
 
+type Family = Exclude<Config["model"]["name"], ModelName>;
+
 /** What the name of a family stands for. */
-const defaultVariants: Readonly<Record<string, ModelName>> = {
+const defaultVariants = {
+  mobilenet: "mobilenet_v3_large",
+  efficientnet: "efficientnet_b0",
   resnet: "resnet18",
   densenet: "densenet121",
   regnet: "regnet_y_400mf",
-};
+} as const satisfies Readonly<Record<Family, ModelName>>;
 
-/** Architectures of fixed width: dropout is their only option. */
+/** Which first strides are asked for; none for what the image's size suggests. */
+function stemOf({ stem }: Config["model"]): Pick<StemOptions, "stemStride"> {
+  return stem === "auto" ? {} : { stemStride: stem === "small" ? 1 : 2 };
+}
+
+/** Architectures of fixed width. */
 function fixedWidth<Name extends string>(
-  factories: Readonly<Record<Name, ModelFactory<ModelOptions & { readonly dropoutRate?: number }>>>,
+  factories: Readonly<Record<Name, ModelFactory<StemOptions & { readonly dropoutRate?: number }>>>,
 ): Record<Name, Builder> {
   const builder =
     (name: Name): Builder =>
     ({ model }, input) =>
-      factories[name].build({ ...input, dropoutRate: model.dropout_rate });
+      factories[name].build({ ...input, ...stemOf(model), dropoutRate: model.dropout_rate });
   return Object.fromEntries(Object.keys(factories).map((name) => [name, builder(name as Name)])) as Record<
     Name,
     Builder
@@ -59,23 +70,24 @@ const builders = {
     });
   },
   mobilenet_v2: ({ model }, input) =>
-    models.mobilenet_v2.build({ ...input, widthFactor: model.width, dropoutRate: model.dropout_rate }),
+    models.mobilenet_v2.build({
+      ...input,
+      ...stemOf(model),
+      widthFactor: model.width,
+      dropoutRate: model.dropout_rate,
+    }),
+  ...fixedWidth(mobilenetsV3),
+  ...fixedWidth(efficientnets),
   ...fixedWidth(resnets),
   ...fixedWidth(densenets),
   ...fixedWidth(regnets),
 } satisfies Record<ModelName, Builder>;
 
-/** @throws CONFIG_UNSUPPORTED for an architecture that this version does not have */
 export function configuredModel(config: Config, input: InputShape): Model {
-  const name = defaultVariants[config.model.name] ?? config.model.name;
-  if (!isModelName(name)) {
-    throw new PipelineError("CONFIG_UNSUPPORTED", `model.name: "${name}" is not available yet`, {
-      remedy: `use one of ${Object.keys(models).join(", ")}`,
-    });
-  }
-  return builders[name](config, input);
+  const { name } = config.model;
+  return builders[isFamily(name) ? defaultVariants[name] : name](config, input);
 }
 
-function isModelName(name: string): name is ModelName {
-  return Object.hasOwn(models, name);
+function isFamily(name: Config["model"]["name"]): name is Family {
+  return Object.hasOwn(defaultVariants, name);
 }

@@ -1,5 +1,5 @@
 import type { Config } from "../config/schema.ts";
-import type { Model } from "../models/model.ts";
+import type { Model, Network } from "../models/model.ts";
 import type { ParameterSpec } from "../nn/parameter.ts";
 import { adamw } from "../optim/adamw.ts";
 import { muon } from "../optim/muon.ts";
@@ -14,7 +14,7 @@ import {
   withWarmup,
 } from "../optim/schedules.ts";
 import { sgd } from "../optim/sgd.ts";
-import { decayGroups } from "../training/parameter-groups.ts";
+import { decayGroups, layerGroups } from "../training/parameter-groups.ts";
 
 export interface Extent {
   readonly epochs: number;
@@ -42,20 +42,28 @@ export function configuredSchedule({ training }: Config, { epochs, stepsPerEpoch
   }
 }
 
+interface OptimizedParts {
+  readonly model: Model;
+  /** What is trained of it. */
+  readonly network: Network;
+}
+
 /** The optimiser of the mean loss over a batch. */
-export function configuredOptimizer(config: Config, model: Model, extent: Extent): Optimizer {
+export function configuredOptimizer(config: Config, { model, network }: OptimizedParts, extent: Extent): Optimizer {
   const { optimizer, momentum, learning_rate: learningRate, weight_decay: weightDecay } = config.training;
   const schedule = configuredSchedule(config, extent);
+  const { layer_lr_decay: layerDecay } = config.model.transfer;
+  const groups =
+    layerDecay === 1
+      ? decayGroups(network, { learningRate, weightDecay, schedule })
+      : layerGroups(model, { learningRate, weightDecay, schedule, layerDecay });
   switch (optimizer) {
     case "adamw":
-      return adamw({ groups: decayGroups(model, { learningRate, weightDecay, schedule }) });
+      return adamw({ groups });
     case "sgd":
       return sgd({
         momentum,
-        groups:
-          model.family === "airbench"
-            ? airbenchGroups(config, model, schedule)
-            : decayGroups(model, { learningRate, weightDecay, schedule }),
+        groups: network === model && model.family === "airbench" ? airbenchGroups(config, model, schedule) : groups,
       });
     case "muon":
       return muonAndSgd(config, model, { ...extent, schedule });

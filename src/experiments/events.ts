@@ -26,6 +26,16 @@ export type ExperimentEvent =
       readonly validationImages: number;
       readonly testImages: number;
     }
+  | {
+      readonly type: "weights";
+      readonly path: string;
+      /** SHA-256 of the file. */
+      readonly digest: string;
+      /** Tensors that were taken. */
+      readonly loaded: number;
+      /** Parameters of the published network that are not taken: those of the head. */
+      readonly replaced: readonly string[];
+    }
   | { readonly type: "warning"; readonly message: string }
   | ({ readonly type: "evaluation"; readonly synthetic: boolean } & Evaluation)
   | { readonly type: "bundle"; readonly name: string; readonly directory: string };

@@ -1,15 +1,14 @@
-import { dirname, join } from "node:path";
 import { isPipelineError } from "../base/errors.ts";
 import { configToYaml, flattenConfig } from "../config/flatten.ts";
 import type { Config } from "../config/schema.ts";
-import { defaultArtifactRoot, openArtifactStore } from "../tracking/artifacts.ts";
 import { readRunEnvironment } from "../tracking/run-environment.ts";
 import { RunLogger } from "../tracking/run-logger.ts";
-import { defaultStorePath, openSqliteStore } from "../tracking/sqlite-store.ts";
-import type { TrackingStore } from "../tracking/store.ts";
-import type { TrainEvent } from "../training/events.ts";
+import { watchSystem } from "../tracking/system-metrics.ts";
 import type { ExperimentEvent, TrainingOutcome } from "./events.ts";
 import { createRunFolder, lockRun, type RunFolder, updateRun } from "./run-folder.ts";
+import { runRecorder } from "./run-recorder.ts";
+import { openRunTracking } from "./run-tracking.ts";
+import { trainDistributed } from "./train-distributed.ts";
 import { trainInWorker } from "./train-in-worker.ts";
 
 export interface ExperimentOptions {
@@ -22,7 +21,16 @@ export interface ExperimentOptions {
   readonly signal: AbortSignal;
   /** The program and command, such as "cifar train". */
   readonly sourceName: string;
+  /** Of the run in the tracking store; default the run's id. */
+  readonly runName?: string | undefined;
+  /** More tags of that run. */
+  readonly tags?: Readonly<Record<string, string>> | undefined;
   readonly now?: () => Date;
+  /**
+   * Default: the environment of the process. Credentials of a tracking server (MLFLOW_TRACKING_USERNAME and _PASSWORD,
+   * or _TOKEN), and what the launcher of a distributed training leaves there.
+   */
+  readonly env?: Readonly<Record<string, string | undefined>>;
 }
 
 /**
@@ -30,30 +38,35 @@ export interface ExperimentOptions {
  * metrics, tags and artifacts. Yields what happens; stop pulling to stop at once.
  */
 export async function* runExperiment(options: ExperimentOptions): AsyncGenerator<ExperimentEvent, TrainingOutcome> {
-  const { config, resolved, resume, signal, sourceName, now = () => new Date() } = options;
+  const { config, resolved, resume, signal, sourceName, env = process.env, now = () => new Date() } = options;
   const environment = await readRunEnvironment({ sourceName, cwd: process.cwd() });
-  const storePath = config.mlflow.tracking_uri ?? defaultStorePath;
-  await using store = await openSqliteStore({ path: storePath });
-  const root = config.mlflow.tracking_uri === null ? defaultArtifactRoot : join(dirname(storePath), "artifacts");
   let run = resume ?? (await createRunFolder(config, now()));
   await using _lock = await lockRun(run);
 
   const warnings: string[] = [];
-  const resumeRunId = await knownRun(store, run.record.trackingRunId, (message) => warnings.push(message));
+  const warn = (message: string): void => {
+    warnings.push(`tracking: ${message}`);
+  };
+  await using tracking = await openRunTracking({ config, env, run, warn });
+  const resumeRunId = await tracking.knownRun(run.record.trackingRunId);
   const logger = new RunLogger({
-    store,
-    artifacts: openArtifactStore({ root }),
+    target: tracking.target,
     experimentName: config.mlflow.experiment_name,
-    runName: run.record.runId,
+    runName: options.runName ?? run.record.runId,
     environment,
     params: flattenConfig(config),
-    tags: { "training.run": run.record.runId, "training.run_directory": run.directory },
+    tags: { "training.run": run.record.runId, "training.run_directory": run.directory, ...options.tags },
+    stepInterval: config.mlflow.step_interval,
     ...(resumeRunId === undefined ? {} : { resumeRunId }),
-    onProblem: (error) => warnings.push(`tracking: ${error instanceof Error ? error.message : String(error)}`),
+    onProblem: (error) => warn(error instanceof Error ? error.message : String(error)),
+  });
+  using _system = watchSystem({
+    intervalMs: config.mlflow.system_metrics_seconds * 1000,
+    onSample: (values, sample) => logger.logMetrics(values, sample),
   });
   logger.logArtifact("config.yaml", { data: configToYaml(config) });
   await logger.flush();
-  const trackingRunId = logger.runId;
+  const trackingRunId = await tracking.settled();
   run = await updateRun(run, { status: "running", ...(trackingRunId === undefined ? {} : { trackingRunId }) });
 
   const { runId, datasetDigest } = run.record;
@@ -62,8 +75,11 @@ export async function* runExperiment(options: ExperimentOptions): AsyncGenerator
   try {
     yield { type: "run", runId, directory: run.directory, trackingRunId, resumed: mode === "resume" };
     const request = { config, resolved, runId, directory: run.directory, mode, datasetDigest, trackingRunId } as const;
-    const training = trainInWorker({ ...request, gitRevision: environment.gitCommit }, signal);
-    const record = recorder(logger, config);
+    const whole = { ...request, gitRevision: environment.gitCommit };
+    const training = config.distributed.use_distributed
+      ? trainDistributed(whole, { env, signal })
+      : trainInWorker(whole, signal);
+    const recorder = runRecorder(logger, config);
     try {
       while (outcome === undefined) {
         for (const message of warnings.splice(0)) yield { type: "warning", message };
@@ -72,7 +88,7 @@ export async function* runExperiment(options: ExperimentOptions): AsyncGenerator
           outcome = next.value;
           break;
         }
-        record(next.value);
+        await recorder.record(next.value);
         if (next.value.type === "dataset") run = await updateRun(run, { datasetDigest: next.value.digest });
         yield next.value;
       }
@@ -86,7 +102,9 @@ export async function* runExperiment(options: ExperimentOptions): AsyncGenerator
       ...(outcome.bundle === undefined ? {} : { bundle: outcome.bundle.directory }),
     });
     if (!aborted) logger.logMetrics({ training_flops: outcome.trainingFlops }, outcome.epochs);
+    await recorder.finish();
     const { lost } = await logger.finish(aborted ? "KILLED" : "FINISHED");
+    await tracking.drain();
     if (lost > 0) warnings.push(`tracking: ${lost} records of run ${runId} could not be written`);
     for (const message of warnings.splice(0)) yield { type: "warning", message };
     return outcome;
@@ -100,70 +118,4 @@ export async function* runExperiment(options: ExperimentOptions): AsyncGenerator
     // Does nothing where the run has ended above.
     await logger.finish("FAILED");
   }
-}
-
-/** The tracking run to go on with, unless the store has lost it. */
-async function knownRun(
-  store: TrackingStore,
-  trackingRunId: string | undefined,
-  warn: (message: string) => void,
-): Promise<string | undefined> {
-  if (trackingRunId === undefined) return undefined;
-  try {
-    return (await store.getRun(trackingRunId)).info.runId;
-  } catch (error) {
-    if (!isPipelineError(error, "TRACKING_NOT_FOUND")) throw error;
-    warn(`tracking: the store does not know run ${trackingRunId} any more; a new one is recorded`);
-    return undefined;
-  }
-}
-
-/** Puts events into the words of the tracking store. */
-function recorder(logger: RunLogger, config: Config): (event: ExperimentEvent) => void {
-  let epoch = 0;
-  return (event) => {
-    switch (event.type) {
-      case "run":
-      case "data":
-      case "warning":
-        break;
-      case "dataset":
-        logger.setTags({
-          "dataset.name": event.name,
-          "dataset.digest": event.digest,
-          "dataset.origin": event.origin,
-          "dataset.synthetic": String(event.synthetic),
-        });
-        break;
-      case "evaluation": {
-        const { metrics, withTta, calibrationError, temperature, split } = event;
-        const figures = {
-          [`${split}_loss`]: metrics.loss,
-          [`${split}_accuracy`]: metrics.accuracy,
-          [`${split}_precision`]: metrics.macroPrecision,
-          [`${split}_recall`]: metrics.macroRecall,
-          [`${split}_f1`]: metrics.macroF1,
-          [`${split}_calibration_error`]: calibrationError,
-          ...(withTta === undefined ? {} : { [`${split}_accuracy_tta`]: withTta.metrics.accuracy }),
-          temperature,
-        };
-        const classes = metrics.perClass.map(({ label }) => label);
-        logger.logMetrics(figures, epoch);
-        logger.logArtifact("metrics.json", { data: toJson(event) });
-        logger.logArtifact("confusion_matrix.json", { data: toJson({ classes, confusion: metrics.confusion }) });
-        break;
-      }
-      case "bundle":
-        logger.setTags({ "training.bundle": event.directory });
-        if (config.mlflow.log_model) logger.logArtifact("model", { file: event.directory });
-        break;
-      default:
-        if (event.type === "epoch") epoch = event.epoch;
-        logger.onEvent(event satisfies TrainEvent);
-    }
-  };
-}
-
-function toJson(value: unknown): string {
-  return `${JSON.stringify(value, undefined, 2)}\n`;
 }

@@ -20,8 +20,8 @@ export interface FinishedTraining {
     readonly dataset: ImageDataset;
     readonly validation: ImageSplit | undefined;
     readonly test: ImageSplit;
-    readonly preprocessing: Preprocessing;
   };
+  readonly preprocessing: Preprocessing;
   readonly result: TrainResult;
   readonly format: ModelFormat;
   readonly model: Model;
@@ -31,13 +31,16 @@ export interface FinishedTraining {
 export async function finishTraining(
   request: TrainingRequest,
   { signal, onEvent, now = () => new Date() }: TrainingContext,
-  { prepared, result, format, model }: FinishedTraining,
+  { prepared, result, format, model, preprocessing }: FinishedTraining,
 ): Promise<Pick<TrainingOutcome, "bundle" | "test">> {
   const { config } = request;
-  const { dataset, validation, test: testImages, preprocessing } = prepared;
+  const { dataset, validation, test: testImages } = prepared;
   const batchSize = config.evaluation.batch_size;
   // Any batch above 1 will do: it becomes free in the file.
-  const modelBytes = await format.exportModel(buildInferenceGraph(model, { batch: 2 }), result.weights);
+  const modelBytes = await format.exportModel(
+    buildInferenceGraph(model, { batch: 2, images: preprocessing }),
+    result.weights,
+  );
   await using loaded = await format.loadModel(modelBytes);
   const validationLogits =
     validation === undefined
@@ -56,6 +59,7 @@ export async function finishTraining(
   const createdAt = now();
   const bundle = await writeNewBundle(config, createdAt, (name) => ({
     modelBytes,
+    weights: result.weights,
     metadata: {
       formatVersion: 1,
       name,
@@ -78,9 +82,9 @@ export async function finishTraining(
       },
       calibration: { temperature },
       reference:
-        validationLogits === undefined
+        validation === undefined || validationLogits === undefined
           ? emptyReference(dataset.classes.length)
-          : driftReference(validationLogits, temperature),
+          : driftReference(validationLogits, temperature, validation),
       training: {
         seed: config.training.seed,
         epochs: result.epochs,
@@ -104,7 +108,8 @@ async function writeNewBundle(
   createdAt: Date,
   content: (name: string) => Omit<Parameters<typeof writeBundle>[0], "directory">,
 ): Promise<Bundle> {
-  const base = `${config.model.name}_trainer_${timestamp(createdAt)}`;
+  const trainer = config.distributed.use_distributed ? "distributed" : "trainer";
+  const base = `${config.model.name}_${trainer}_${timestamp(createdAt)}`;
   for (let attempt = 1; ; attempt++) {
     const name = attempt === 1 ? base : `${base}-${attempt}`;
     try {

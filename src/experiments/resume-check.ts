@@ -11,6 +11,8 @@ const freeKeys: ReadonlySet<string> = new Set([
   "dataset.source",
   "dataset.data_dir",
   "dataset.num_workers",
+  "model.weights_dir",
+  "model.transfer.feature_dir",
   "training.checkpoint_dir",
   "training.checkpoint_every_steps",
   "evaluation.tta",
@@ -22,10 +24,10 @@ function isFree(key: string): boolean {
 }
 
 /** Names what decides about a run's weights: a checkpoint belongs to exactly one such name. */
-export function configFingerprint(config: Config, datasetDigest: string): string {
+export function configFingerprint(config: Config, datasetDigest: string, weightsDigest?: string): string {
   const decisive = Object.entries(flattenConfig(config)).filter(([key]) => !isFree(key));
   return createHash("sha256")
-    .update(JSON.stringify([decisive, datasetDigest]))
+    .update(JSON.stringify([decisive, datasetDigest, ...(weightsDigest === undefined ? [] : [weightsDigest])]))
     .digest("hex")
     .slice(0, 16);
 }

@@ -104,6 +104,11 @@ export async function findRun(root: string, wanted: string): Promise<RunFolder> 
   return run;
 }
 
+/** The run that was started last, finished or not. */
+export async function latestRun(root: string): Promise<RunFolder | undefined> {
+  return (await listRuns(root))[0];
+}
+
 /** Latest first; folders without a readable run.json are left out. */
 async function listRuns(root: string): Promise<readonly RunFolder[]> {
   const names = await readdir(root).catch((error: NodeJS.ErrnoException) => {

@@ -3,26 +3,22 @@ import { createOnnxExecutor } from "../backends/onnx/executor.ts";
 import { exportInferenceModel } from "../backends/onnx/export.ts";
 import { loadInferenceModel } from "../backends/onnx/inference-model.ts";
 import { PipelineError } from "../base/errors.ts";
-import { createRng, type Rng } from "../base/rng.ts";
+import { createRng } from "../base/rng.ts";
 import type { Config } from "../config/schema.ts";
-import type { ImageDataset, ImageSplit } from "../data/dataset.ts";
+import type { ImageSplit } from "../data/dataset.ts";
 import { firstImages } from "../data/image-memory.ts";
-import { createLoader, type Loader } from "../data/loader.ts";
-import { normalise, type Preprocessing } from "../inference/preprocess.ts";
-import { initialWeights, type Model } from "../models/model.ts";
-import type { Tensor } from "../tensor/tensor.ts";
 import { type BatchSource, limitSteps, overfitOneBatch } from "../training/batches.ts";
 import { loadCheckpoint } from "../training/checkpoint.ts";
 import { type FitOptions, fit, type TrainResult } from "../training/fit.ts";
+import { frozenStages } from "../training/parameter-groups.ts";
 import type { ModelFormat } from "../training/validation.ts";
-import { configuredAugmentation } from "./configured-augmentation.ts";
-import { chooseImages, loadConfiguredDataset, preprocessingOf, splitDataset } from "./configured-dataset.ts";
-import { configuredModel } from "./configured-model.ts";
+import { loadConfiguredDataset, splitDataset } from "./configured-dataset.ts";
 import { configuredOptimizer } from "./configured-optimizer.ts";
-import { bind } from "./evaluate-model.ts";
 import type { TrainingOutcome } from "./events.ts";
 import { finishTraining } from "./finish-training.ts";
 import { checkSameData, configFingerprint } from "./resume-check.ts";
+import { trainTogether } from "./train-together.ts";
+import { planTraining, type TrainingData, type TrainingPlan } from "./training-plan.ts";
 import type { TrainingContext, TrainingRequest } from "./training-request.ts";
 
 /** With training.fast_dev: so many steps an epoch, batches of each evaluation, and epochs. */
@@ -55,49 +51,54 @@ const nothingDone = {
 async function train(request: TrainingRequest, context: TrainingContext): Promise<TrainingOutcome> {
   const { config, directory } = request;
   const { signal, onEvent } = context;
+  const { communicator } = context;
+  const threads = config.training.threads > 0 ? config.training.threads : (context.threads ?? 0);
+  const format = modelFormat(threads);
   const prepared = await prepare(request, context);
-  const { dataset, model } = prepared;
-  await using loader = prepared.loader;
-  const fingerprint = configFingerprint(config, dataset.digest);
-  const format = modelFormat(config);
-  const options = await fitOptions(config, prepared, { loader, format });
-  const resume = request.mode === "resume" ? await lastCheckpoint(directory, onEvent) : undefined;
+  const { dataset } = prepared;
+  await using plan = await planTraining(config, prepared, { ...context, format, share: communicator });
+  const fingerprint = configFingerprint(config, dataset.digest, plan.weightsDigest);
+  const options = await fitOptions(config, prepared, { plan, format, threads });
+  const isOwner = communicator === undefined || communicator.rank === 0;
+  const resume = request.mode === "resume" && isOwner ? await lastCheckpoint(directory, onEvent) : undefined;
   const everySteps = config.training.checkpoint_every_steps;
-  const training = fit({ ...options, fingerprint, resume, signal, checkpoint: { directory, everySteps } });
-  let result: TrainResult | undefined;
-  while (result === undefined) {
-    const next = await training.next();
-    if (next.done) result = next.value;
-    else onEvent(next.value);
-  }
-  const { reason, epochs, globalStep, trainingFlops } = result;
-  const outcome = { reason, epochs, globalStep, trainingFlops, synthetic: dataset.synthetic };
-  if (reason === "aborted") return { ...outcome, bundle: undefined, test: undefined };
-  if (reason === "not-a-number") throw diverged(globalStep, config);
-  return { ...outcome, ...(await finishTraining(request, context, { prepared, result, format, model })) };
+  const checkpoint = isOwner ? { directory, everySteps } : undefined;
+
+  const run = async (more: Pick<FitOptions, "resume" | "together" | "onEnd">): Promise<TrainResult> => {
+    const training = fit({ ...options, fingerprint, signal, checkpoint, ...more });
+    for (;;) {
+      const next = await training.next();
+      if (next.done) return next.value;
+      onEvent(next.value);
+    }
+  };
+  const finish = async (result: TrainResult): Promise<TrainingOutcome> => {
+    const { reason, epochs, globalStep, trainingFlops } = result;
+    const outcome = { reason, epochs, globalStep, trainingFlops, synthetic: dataset.synthetic };
+    if (reason === "aborted" || !isOwner) return { ...outcome, bundle: undefined, test: undefined };
+    if (reason === "not-a-number") throw diverged(globalStep, config);
+    const weights = { ...plan.fixed, ...result.weights };
+    const { model, preprocessing } = plan;
+    const finished = { prepared, result: { ...result, weights }, format, model, preprocessing };
+    return { ...outcome, ...(await finishTraining(request, context, finished)) };
+  };
+  if (communicator === undefined) return finish(await run({ resume }));
+  return trainTogether(communicator, { config, directory, fingerprint, resume, run, finish, onEvent });
 }
 
-interface Prepared {
-  readonly dataset: ImageDataset;
-  readonly validation: ImageSplit | undefined;
+interface Prepared extends TrainingData {
   readonly test: ImageSplit;
-  readonly preprocessing: Preprocessing;
-  readonly model: Model;
-  readonly loader: Loader;
-  readonly trainIndices: Int32Array;
-  readonly rng: Rng;
 }
 
 async function prepare(request: TrainingRequest, { signal, onEvent }: TrainingContext): Promise<Prepared> {
   const { config, runId } = request;
-  const { fast_dev: fast, batch_size: batchSize, seed } = config.training;
+  const { fast_dev: fast, seed } = config.training;
   const rng = createRng(seed);
   const dataset = await loadConfiguredDataset(config, {
     signal,
     onProgress: throttled((progress) => onEvent({ type: "data", ...progress })),
   });
   checkSameData(runId, { before: request.datasetDigest, now: dataset.digest });
-  const preprocessing = preprocessingOf(dataset);
   const { trainIndices, validation: held } = splitDataset(config, dataset, rng);
   const few = (split: ImageSplit): ImageSplit =>
     fast ? firstImages(split, fastDev.batches * config.evaluation.batch_size) : split;
@@ -114,70 +115,54 @@ async function prepare(request: TrainingRequest, { signal, onEvent }: TrainingCo
     validationImages: validation?.count ?? 0,
     testImages: test.count,
   });
-  const { height, width } = dataset;
-  const model = configuredModel(config, { classes: dataset.classes.length, height, width });
-  const loader = createLoader({
-    split: dataset.train,
-    indices: trainIndices,
-    batchSize,
-    rng: rng.split("loader"),
-    augmentation: configuredAugmentation(config, dataset)?.augmentation,
-    dropLast: true,
-    numWorkers: config.dataset.num_workers,
-  });
-  return { dataset, validation, test, preprocessing, model, loader, trainIndices, rng };
+  return { dataset, validation, test, trainIndices, rng };
 }
 
 async function fitOptions(
   config: Config,
-  { dataset, validation, preprocessing, model, trainIndices, rng }: Prepared,
-  { loader, format }: { readonly loader: Loader; readonly format: ModelFormat },
+  { dataset, validation, rng }: Prepared,
+  { plan, format, threads }: { readonly plan: TrainingPlan; readonly format: ModelFormat; readonly threads: number },
 ): Promise<Omit<FitOptions, "fingerprint">> {
-  const { training, evaluation } = config;
-  const batches = chooseBatches(config, loader);
+  const { training, evaluation, model } = config;
+  const batches = chooseBatches(config, plan.batches);
   const epochs = training.fast_dev ? Math.min(fastDev.epochs, training.num_epochs) : training.num_epochs;
   const extent = { epochs, stepsPerEpoch: batches.stepsPerEpoch };
-  const sampling = configuredAugmentation(config, dataset)?.sampling;
   const early = training.early_stopping && !training.overfit_one_batch;
-  const executor = await createOnnxExecutor({ device: training.device, threads: training.threads });
+  const executor = await createOnnxExecutor({ device: training.device, threads });
   if (training.use_amp && !executor.mixedPrecision) {
     throw new PipelineError("DEVICE_UNAVAILABLE", `training.use_amp: ${executor.device} has no fast half precision`, {
       remedy: "set training.use_amp=false",
     });
   }
+  const { unfreeze_epochs: every, batch_norm: norm } = model.transfer;
   return {
     step: {
-      model,
-      optimizer: configuredOptimizer(config, model, extent),
+      model: plan.network,
+      optimizer: configuredOptimizer(config, plan, extent),
       batchSize: training.batch_size,
-      imageHeight: dataset.height,
-      imageWidth: dataset.width,
-      mean: preprocessing.mean,
-      std: preprocessing.std,
+      images: plan.images,
       labelSmoothing: training.label_smoothing,
       precision: training.use_amp ? "mixed" : "float32",
+      normStatistics: norm === "frozen" ? "running" : "batch",
       ...(training.grad_clip_norm === null ? {} : { gradClipNorm: training.grad_clip_norm }),
-      ...(sampling === undefined ? {} : { augmentation: sampling }),
     },
     executor,
+    frozenIn: every === 0 ? undefined : (epoch) => frozenStages(plan.model, { epoch, every }),
     rng: rng.split("dropout"),
-    initialWeights: initialWeights(
-      model,
-      rng.split("weights"),
-      sampleFor(model, dataset, { trainIndices, preprocessing }),
-    ),
+    initialWeights: plan.initial,
     emaDecay: training.ema_decay ?? undefined,
     lookahead: training.lookahead ? {} : undefined,
     batches,
     epochs,
     validation:
-      validation === undefined
+      validation === undefined || plan.validation === undefined
         ? undefined
         : {
             format,
-            split: validation,
+            source: plan.validation,
+            labels: validation.labels,
             classes: dataset.classes,
-            normalise: bind(preprocessing),
+            imageSize: dataset,
             batchSize: evaluation.batch_size,
           },
     // Early stopping watches the loss; what it calls the best is then also what is kept.
@@ -188,25 +173,14 @@ async function fitOptions(
   };
 }
 
-function chooseBatches({ training }: Config, loader: Loader): BatchSource {
-  if (training.overfit_one_batch) return overfitOneBatch(loader, loader.stepsPerEpoch);
-  return training.fast_dev ? limitSteps(loader, fastDev.steps) : loader;
+function chooseBatches({ training }: Config, source: BatchSource): BatchSource {
+  if (training.overfit_one_batch) return overfitOneBatch(source, source.stepsPerEpoch);
+  return training.fast_dev ? limitSteps(source, fastDev.steps) : source;
 }
 
-/** Normalised training images for first weights that are computed from them. */
-function sampleFor(
-  { dataInit }: Model,
-  { train }: ImageDataset,
-  { trainIndices, preprocessing }: Pick<Prepared, "trainIndices" | "preprocessing">,
-): Tensor<"float32"> | undefined {
-  if (dataInit === undefined) return undefined;
-  const { images, count, height, width } = chooseImages(train, trainIndices.slice(0, dataInit.sampleCount));
-  return normalise({ dtype: "uint8", shape: [count, 3, height, width], data: images }, preprocessing);
-}
-
-function modelFormat({ training }: Config): ModelFormat {
-  const threads = training.threads > 0 ? training.threads : availableParallelism();
-  return { exportModel: exportInferenceModel, loadModel: (bytes) => loadInferenceModel(bytes, { threads }) };
+function modelFormat(threads: number): ModelFormat {
+  const count = threads > 0 ? threads : availableParallelism();
+  return { exportModel: exportInferenceModel, loadModel: (bytes) => loadInferenceModel(bytes, { threads: count }) };
 }
 
 async function lastCheckpoint(directory: string, onEvent: TrainingContext["onEvent"]) {

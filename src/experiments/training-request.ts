@@ -1,4 +1,5 @@
 import type { Config } from "../config/schema.ts";
+import type { Communicator } from "../distributed/communicator.ts";
 import type { ExperimentEvent } from "./events.ts";
 
 /** What a training needs to know; it can be sent to a thread. */
@@ -21,4 +22,8 @@ export interface TrainingContext {
   readonly signal: AbortSignal;
   readonly onEvent: (event: ExperimentEvent) => void;
   readonly now?: () => Date;
+  /** The other processes of a distributed training. */
+  readonly communicator?: Communicator | undefined;
+  /** Of the engine, where the configuration leaves it open; default: one for each core. */
+  readonly threads?: number | undefined;
 }

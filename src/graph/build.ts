@@ -4,6 +4,7 @@ import { floatData, floats, type Tensor } from "../tensor/tensor.ts";
 import { inferType } from "./infer.ts";
 import type {
   ActivationKind,
+  Arrival,
   BinaryKind,
   CompareKind,
   ConvAttrs,
@@ -69,6 +70,8 @@ export const scaleBy = (x: Value, factor: Value): Value => mul(x, broadcastTo(fa
 
 export const activation = (x: Value, kind: ActivationKind): Value => apply("activation", [x], { kind });
 export const cast = (x: Value, dtype: DType): Value => (x.dtype === dtype ? x : apply("cast", [x], { dtype }));
+/** Sum over the processes of a distributed step. */
+export const allReduce = (x: Value, arrival: Arrival): Value => apply("allReduce", [x], { arrival });
 export const stopGradient = (x: Value): Value => apply("stopGradient", [x], {});
 
 export const reshape = (x: Value, shape: Shape): Value =>
@@ -148,4 +151,6 @@ export const globalAvgPool = (x: Value): Value => scale(reduceSum(x, [2, 3]), 1 
 
 export const affineSample = (x: Value, theta: Value, attrs: OpAttrs["affineSample"]): Value =>
   apply("affineSample", [x, theta], attrs);
+export const gridSample = (x: Value, grid: Value): Value => apply("gridSample", [x, grid], {});
+export const lookup = (x: Value, table: Value): Value => apply("lookup", [x, table], {});
 export const resize = (x: Value, height: number, width: number): Value => apply("resize", [x], { height, width });

@@ -8,7 +8,8 @@ export interface Executor {
   readonly device: string;
   /** True where half-precision arithmetic is native and faster. */
   readonly mixedPrecision: boolean;
-  compile(graph: Graph): Promise<Executable>;
+  /** With `sharing`: variables of the same name are those of that executable, which stays open as long as this one. */
+  compile(graph: Graph, sharing?: Executable): Promise<Executable>;
 }
 
 /** A compiled graph with its state. Runs may not overlap. */

@@ -117,6 +117,7 @@ const inferRules: { readonly [O in OpName]: InferRule<O> } = {
   activationGrad: (operands, { kind }) => sameOperands("activationGrad", activationSaves[kind].length + 1)(operands),
   cast: (operands, { dtype }) => ({ dtype, shape: sameOperands("cast", 1)(operands).shape }),
   stopGradient: sameOperands("stopGradient", 1),
+  allReduce: sameOperands("allReduce", 1),
   reshape: (operands, { shape }) => {
     count("reshape", operands, 1);
     if (sizeOf(shape) !== sizeOf(operands[0]!.shape)) fail("reshape", operands, `cannot become [${shape}]`);
@@ -261,6 +262,20 @@ const inferRules: { readonly [O in OpName]: InferRule<O> } = {
     const [n, c] = image("affineSample", operands, 0);
     expectShape("affineSample", operands, 1, [n, 2, 3]);
     return { dtype: operands[0]!.dtype, shape: [n, c, height, width] };
+  },
+  gridSample: (operands) => {
+    count("gridSample", operands, 2);
+    const [n, c] = image("gridSample", operands, 0);
+    const [, height, width] = image("gridSample", operands, 1);
+    expectShape("gridSample", operands, 1, [n, height, width, 2]);
+    return { dtype: operands[0]!.dtype, shape: [n, c, height, width] };
+  },
+  lookup: (operands) => {
+    count("lookup", operands, 2);
+    const [n, c] = image("lookup", operands, 0);
+    if (operands[0]!.dtype !== "uint8") fail("lookup", operands, "needs an image of bytes");
+    expectShape("lookup", operands, 1, [n, c, 256]);
+    return { dtype: "float32", shape: operands[0]!.shape };
   },
   resize: (operands, { height, width }) => {
     count("resize", operands, 1);

@@ -23,6 +23,9 @@ export type BinaryKind = "add" | "sub" | "mul" | "div" | "max" | "min";
 /** Comparisons give float32 0 or 1. */
 export type CompareKind = "greater" | "equal";
 
+/** When the users of a sum over processes need it. */
+export type Arrival = "now" | "late";
+
 type NoAttrs = Readonly<Record<never, never>>;
 
 /**
@@ -42,6 +45,12 @@ export interface OpAttrs {
   activationGrad: { readonly kind: ActivationKind };
   cast: { readonly dtype: DType };
   stopGradient: NoAttrs;
+  /**
+   * Sum over the processes that run the same graph, each on its part of a batch; in a process alone the value itself.
+   * Such a graph is run in sections (passes/sections.ts): what uses a sum that arrives "now" waits for it; a "late" one
+   * may travel while the rest is computed and is used in the last section only.
+   */
+  allReduce: { readonly arrival: Arrival };
   // shape
   reshape: { readonly shape: Shape };
   transpose: { readonly perm: readonly number[] };
@@ -91,6 +100,13 @@ export interface OpAttrs {
     readonly mode: "nearest" | "bilinear";
     readonly border: "zeros" | "reflect";
   };
+  /**
+   * (x, grid [N, OH, OW, 2]) -> x read at the places of the grid, bilinear, zero outside: places (x, y) from -1 to 1, the
+   * outer edges of the image, as PyTorch's grid_sample(align_corners=False).
+   */
+  gridSample: NoAttrs;
+  /** (x uint8 [N, C, H, W], table [N, C, 256]) -> table[n, c, x[n, c, h, w]], float32. */
+  lookup: NoAttrs;
   /** Bilinear resize with half-pixel centres, as PyTorch's interpolate(align_corners=False, antialias=False). */
   resize: { readonly height: number; readonly width: number };
   /** dy -> dx of `inputShape`: the transpose of `resize`. */

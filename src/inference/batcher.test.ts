@@ -1,13 +1,13 @@
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { Batcher } from "./batcher.ts";
+import { Batcher, type BatchRun } from "./batcher.ts";
 
 const double = async (items: readonly number[]) => items.map((item) => item * 2);
 
 /** A run function that finishes when told to. */
 function manual() {
   const batches: { items: readonly number[]; signal: AbortSignal; finish: () => void; fail: (e: Error) => void }[] = [];
-  const run = (items: readonly number[], signal: AbortSignal) =>
+  const run = (items: readonly number[], { signal }: BatchRun) =>
     new Promise<readonly number[]>((resolve, reject) => {
       batches.push({ items, signal, finish: () => resolve(items.map((item) => item * 2)), fail: reject });
     });
@@ -24,7 +24,7 @@ describe("Batcher", () => {
 
   it("starts a batch at once when maxBatchSize items wait", async () => {
     const { batches, run } = manual();
-    const batcher = new Batcher({ run, maxBatchSize: 3, maxDelayMs: 1000, queueLimit: 10 });
+    const batcher = new Batcher({ run, maxBatchSize: 3, maxDelayMs: 1000, queueLimit: 10, window: "fixed" });
     const results = Promise.all([1, 2, 3].map((item) => batcher.submit(item)));
     expect(batches.map(({ items }) => items)).toEqual([[1, 2, 3]]);
     batches[0]!.finish();
@@ -33,7 +33,7 @@ describe("Batcher", () => {
 
   it("starts a smaller batch when the oldest item has waited maxDelayMs", async () => {
     const { batches, run } = manual();
-    const batcher = new Batcher({ run, maxBatchSize: 8, maxDelayMs: 10, queueLimit: 10 });
+    const batcher = new Batcher({ run, maxBatchSize: 8, maxDelayMs: 10, queueLimit: 10, window: "fixed" });
     const first = batcher.submit(1);
     await vi.advanceTimersByTimeAsync(6);
     const second = batcher.submit(2);
@@ -61,7 +61,7 @@ describe("Batcher", () => {
 
   it("drops a waiting item whose signal aborts and runs the others", async () => {
     const { batches, run } = manual();
-    const batcher = new Batcher({ run, maxBatchSize: 8, maxDelayMs: 5, queueLimit: 10 });
+    const batcher = new Batcher({ run, maxBatchSize: 8, maxDelayMs: 5, queueLimit: 10, window: "fixed" });
     const abort = new AbortController();
     const cancelled = batcher.submit(1, abort.signal);
     const kept = batcher.submit(2);
@@ -75,7 +75,7 @@ describe("Batcher", () => {
 
   it("aborts a running batch only when all of its items were cancelled", async () => {
     const { batches, run } = manual();
-    const batcher = new Batcher({ run, maxBatchSize: 2, maxDelayMs: 5, queueLimit: 10 });
+    const batcher = new Batcher({ run, maxBatchSize: 2, maxDelayMs: 5, queueLimit: 10, window: "fixed" });
     const [a, b] = [new AbortController(), new AbortController()];
     const first = batcher.submit(1, a.signal);
     const second = batcher.submit(2, b.signal);
@@ -110,7 +110,7 @@ describe("Batcher", () => {
 
   it("drains on disposal without waiting for maxDelayMs, then refuses", async () => {
     const { batches, run } = manual();
-    const batcher = new Batcher({ run, maxBatchSize: 2, maxDelayMs: 60_000, queueLimit: 10 });
+    const batcher = new Batcher({ run, maxBatchSize: 2, maxDelayMs: 60_000, queueLimit: 10, window: "fixed" });
     const promises = [1, 2, 3].map((item) => batcher.submit(item));
     let disposed = false;
     const disposal = batcher[Symbol.asyncDispose]().then(() => {
@@ -123,6 +123,70 @@ describe("Batcher", () => {
     batches[1]!.finish();
     await disposal;
     expect(await Promise.all(promises)).toEqual([2, 4, 6]);
+  });
+
+  describe("with the adaptive window", () => {
+    const options = { maxBatchSize: 8, maxDelayMs: 20, queueLimit: 100 };
+
+    it("starts the only item of a quiet time at once", async () => {
+      const { batches, run } = manual();
+      const batcher = new Batcher({ run, ...options });
+      for (let i = 0; i < 5; i++) {
+        const result = batcher.submit(i);
+        expect(batches).toHaveLength(i + 1);
+        batches[i]!.finish();
+        expect(await result).toBe(2 * i);
+        await vi.advanceTimersByTimeAsync(100);
+      }
+    });
+
+    it("collects what arrives in quick succession, for no longer than a run takes", async () => {
+      const { batches, run } = manual();
+      const batcher = new Batcher({ run, ...options });
+      void batcher.submit(0);
+      await vi.advanceTimersByTimeAsync(6);
+      batches[0]!.finish();
+      await vi.advanceTimersByTimeAsync(0);
+      // Gaps of 2 ms: eight would fill in 16 ms, but a run takes 6.
+      for (let i = 1; i <= 30; i++) {
+        void batcher.submit(i);
+        await vi.advanceTimersByTimeAsync(2);
+        for (const batch of batches) batch.finish();
+        await vi.advanceTimersByTimeAsync(0);
+      }
+      const sizes = batches.slice(1).map(({ items }) => items.length);
+      expect(Math.max(...sizes)).toBeGreaterThan(1);
+      expect(Math.max(...sizes)).toBeLessThanOrEqual(4);
+    });
+
+    it("tells each run how long its items have waited, and new items what to expect", async () => {
+      const waits: (readonly number[])[] = [];
+      const finish: (() => void)[] = [];
+      const batcher = new Batcher<number, number>({
+        ...options,
+        maxBatchSize: 2,
+        maxDelayMs: 0,
+        run: (items, { queuedMs }) => {
+          waits.push(queuedMs);
+          return new Promise((resolve) => finish.push(() => resolve(items)));
+        },
+      });
+      expect(batcher.expectedWaitMs).toBe(0);
+      const results = [batcher.submit(1)];
+      await vi.advanceTimersByTimeAsync(10);
+      finish[0]!();
+      await vi.advanceTimersByTimeAsync(0);
+      results.push(...[2, 3, 4, 5, 6].map((item) => batcher.submit(item)));
+      // One runs, four wait in two batches: a third batch starts after 3 runs of 10 ms.
+      expect(batcher.expectedWaitMs).toBe(30);
+      for (let i = 1; i < 4; i++) {
+        await vi.advanceTimersByTimeAsync(10);
+        finish[i]!();
+        await vi.advanceTimersByTimeAsync(0);
+      }
+      expect(await Promise.all(results)).toEqual([1, 2, 3, 4, 5, 6]);
+      expect(waits).toEqual([[0], [0], [10, 10], [20, 20]]);
+    });
   });
 
   it("refuses sizes that are no positive integers", () => {

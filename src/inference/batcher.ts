@@ -1,11 +1,23 @@
 import { PipelineError } from "../base/errors.ts";
 
+export interface BatchRun {
+  /** Aborts when every item was cancelled. */
+  readonly signal: AbortSignal;
+  /** How long each item has waited, in ms. */
+  readonly queuedMs: readonly number[];
+}
+
 export interface BatcherOptions<In, Out> {
-  /** Handles one batch; must give one result per item, in order. The signal aborts when every item was cancelled. */
-  readonly run: (items: readonly In[], signal: AbortSignal) => Promise<readonly Out[]>;
+  /** Handles one batch; must give one result per item, in order. */
+  readonly run: (items: readonly In[], batch: BatchRun) => Promise<readonly Out[]>;
   readonly maxBatchSize: number;
   /** How long the oldest item may wait for company, in ms; it may wait longer while every slot is busy. */
   readonly maxDelayMs: number;
+  /**
+   * "fixed" waits maxDelayMs. "adaptive", the default, waits only while company can be expected, and never longer than
+   * a run has taken lately: see `#windowMs`.
+   */
+  readonly window?: "fixed" | "adaptive";
   /** Items that may wait, those in running batches not counted. */
   readonly queueLimit: number;
   /** Batches that may run at once; default 1. */
@@ -21,9 +33,12 @@ interface Waiting<In, Out> {
   readonly reject: (reason: unknown) => void;
 }
 
+/** Weight of the newest value in the moving averages of arrival gaps and run times. */
+const newestWeight = 0.2;
+
 /**
  * Collects single items into batches. A batch starts when a slot is free and either maxBatchSize items wait or the
- * oldest has waited maxDelayMs. While all slots are busy the queue grows, up to queueLimit.
+ * oldest has waited for its window. While all slots are busy the queue grows, up to queueLimit.
  *
  * Batching an image with others changes its logits by less than 1e-5 (kernels may sum in another order); the same
  * batch size gives the same bits.
@@ -35,9 +50,13 @@ export class Batcher<In, Out> implements AsyncDisposable {
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
   #idle: (() => void)[] = [];
+  /** Moving averages in ms: between two arrivals, and of a run. */
+  #gapMs = Number.POSITIVE_INFINITY;
+  #runMs: number | undefined;
+  #lastArrival: number | undefined;
 
   constructor(options: BatcherOptions<In, Out>) {
-    const { maxBatchSize, queueLimit, maxDelayMs, concurrency = 1 } = options;
+    const { maxBatchSize, queueLimit, maxDelayMs, concurrency = 1, window = "adaptive" } = options;
     for (const [name, value, least] of [
       ["maxBatchSize", maxBatchSize, 1],
       ["queueLimit", queueLimit, 1],
@@ -48,7 +67,7 @@ export class Batcher<In, Out> implements AsyncDisposable {
       }
     }
     if (!(maxDelayMs >= 0)) throw new PipelineError("INVALID_ARGUMENT", `maxDelayMs must be >= 0, got ${maxDelayMs}`);
-    this.#options = { ...options, concurrency };
+    this.#options = { ...options, concurrency, window };
   }
 
   /** Items that wait for a batch. */
@@ -59,6 +78,14 @@ export class Batcher<In, Out> implements AsyncDisposable {
   /** Batches that run now. */
   get running(): number {
     return this.#running;
+  }
+
+  /** How long an item that comes now will probably wait for its run to start, in ms. */
+  get expectedWaitMs(): number {
+    const { maxBatchSize, concurrency } = this.#options;
+    if (this.#runMs === undefined || this.#running < concurrency) return 0;
+    const batchesAhead = 1 + Math.floor(this.#queue.length / maxBatchSize);
+    return (batchesAhead * this.#runMs) / concurrency;
   }
 
   /**
@@ -76,10 +103,13 @@ export class Batcher<In, Out> implements AsyncDisposable {
       return Promise.reject(
         new PipelineError("QUEUE_FULL", `${this.#queue.length} requests are waiting already`, {
           remedy: "retry later",
-          details: { queueLimit: this.#options.queueLimit },
+          details: { queueLimit: this.#options.queueLimit, retryAfterMs: this.expectedWaitMs },
         }),
       );
     }
+    const now = performance.now();
+    if (this.#lastArrival !== undefined) this.#gapMs = average(this.#gapMs, now - this.#lastArrival);
+    this.#lastArrival = now;
     return new Promise<Out>((resolve, reject) => {
       const onAbort = () => {
         this.#queue = this.#queue.filter((other) => other !== entry);
@@ -97,7 +127,7 @@ export class Batcher<In, Out> implements AsyncDisposable {
       };
       const entry: Waiting<In, Out> = {
         item,
-        enqueuedAt: performance.now(),
+        enqueuedAt: now,
         signal,
         settled: false,
         resolve: settle(resolve),
@@ -111,11 +141,11 @@ export class Batcher<In, Out> implements AsyncDisposable {
 
   /** Starts what may start now and sets the timer for the rest. */
   #schedule(): void {
-    const { maxBatchSize, maxDelayMs, concurrency } = this.#options;
+    const { maxBatchSize, concurrency } = this.#options;
     clearTimeout(this.#timer);
     this.#timer = undefined;
     while (this.#queue.length > 0 && this.#running < concurrency) {
-      const waitMs = this.#queue[0]!.enqueuedAt + maxDelayMs - performance.now();
+      const waitMs = this.#queue[0]!.enqueuedAt + this.#windowMs() - performance.now();
       if (this.#queue.length < maxBatchSize && waitMs > 0 && !this.#closed) {
         this.#timer = setTimeout(() => this.#schedule(), Math.ceil(waitMs));
         return;
@@ -124,8 +154,20 @@ export class Batcher<In, Out> implements AsyncDisposable {
     }
   }
 
+  /**
+   * Where the mean gap between arrivals is longer than maxDelayMs nobody is worth waiting for; else the window is the
+   * time in which a batch fills at this rate. To wait longer than a run takes never pays: the late ones go next.
+   */
+  #windowMs(): number {
+    const { maxDelayMs, maxBatchSize, window } = this.#options;
+    if (window === "fixed") return maxDelayMs;
+    if (this.#gapMs > maxDelayMs) return 0;
+    return Math.min(maxDelayMs, this.#gapMs * maxBatchSize, this.#runMs ?? maxDelayMs);
+  }
+
   #start(batch: Waiting<In, Out>[]): void {
     this.#running++;
+    const started = performance.now();
     const abort = new AbortController();
     const onAbort = () => {
       if (batch.every((entry) => entry.signal?.aborted)) abort.abort(batch[0]!.signal?.reason);
@@ -137,8 +179,10 @@ export class Batcher<In, Out> implements AsyncDisposable {
       this.#schedule();
       this.#notifyIdle();
     };
-    this.#execute(batch, abort.signal).then(
+    const queuedMs = batch.map((entry) => started - entry.enqueuedAt);
+    this.#execute(batch, { signal: abort.signal, queuedMs }).then(
       (results) => {
+        this.#runMs = average(this.#runMs, performance.now() - started);
         batch.forEach((entry, i) => {
           entry.resolve(results[i]!);
         });
@@ -151,10 +195,10 @@ export class Batcher<In, Out> implements AsyncDisposable {
     );
   }
 
-  async #execute(batch: readonly Waiting<In, Out>[], signal: AbortSignal): Promise<readonly Out[]> {
+  async #execute(batch: readonly Waiting<In, Out>[], run: BatchRun): Promise<readonly Out[]> {
     const results = await this.#options.run(
       batch.map((entry) => entry.item),
-      signal,
+      run,
     );
     if (results.length !== batch.length) {
       throw new PipelineError("INFERENCE_FAILED", `a batch of ${batch.length} items gave ${results.length} results`);
@@ -174,4 +218,8 @@ export class Batcher<In, Out> implements AsyncDisposable {
     if (this.#running === 0 && this.#queue.length === 0) return;
     await new Promise<void>((resolve) => this.#idle.push(resolve));
   }
+}
+
+function average(mean: number | undefined, value: number): number {
+  return mean === undefined || !Number.isFinite(mean) ? value : mean + newestWeight * (value - mean);
 }

@@ -43,6 +43,10 @@ export const bundleMetadataSchema = z.strictObject({
     meanConfidence: z.number(),
     /** Histogram of the top probability: 20 equal bins over 0..1. */
     confidenceHistogram: z.array(z.number().int().nonnegative()).length(20),
+    /** Some of the images, in the same order: calibrated probabilities, and what driftFeatures makes of logits and image. */
+    samples: z
+      .strictObject({ probabilities: z.array(z.array(unit)), features: z.array(z.array(z.number())) })
+      .optional(),
   }),
   training: z.strictObject({
     seed: z.number().int(),

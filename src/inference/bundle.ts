@@ -6,10 +6,14 @@ import { pipeline } from "node:stream/promises";
 import { z } from "zod";
 import { isMissing, syncFolder, writeFileDurably } from "../base/durable.ts";
 import { isPipelineError, PipelineError } from "../base/errors.ts";
+import { encodeSafetensors } from "../tensor/safetensors.ts";
+import type { Named, Tensor } from "../tensor/tensor.ts";
 import { type BundleMetadata, bundleMetadataSchema } from "./bundle-metadata.ts";
 
 const modelFile = "model.onnx";
 const metadataFile = "metadata.json";
+/** Beside the model, where batch norm is folded away: the weights to train on from. */
+export const weightsFile = "weights.safetensors";
 const maxMetadataBytes = 16 * 1024 * 1024;
 
 /** A model bundle on disk. */
@@ -106,6 +110,8 @@ export interface WriteBundleOptions {
   /** The bundle's own folder, to be created; its last part must be `metadata.name`. */
   readonly directory: string;
   readonly modelBytes: Uint8Array;
+  /** Parameters and buffers as they were trained, for further training; kept beside the model. */
+  readonly weights?: Named<Tensor> | undefined;
   /** `modelSha256` is computed here. */
   readonly metadata: Omit<BundleMetadata, "modelSha256">;
 }
@@ -115,7 +121,7 @@ export interface WriteBundleOptions {
  * temporary sibling folder, are flushed to the disk, and the folder is renamed.
  * @throws BUNDLE_EXISTS when the folder is already there; INVALID_ARGUMENT when the metadata breaks its schema.
  */
-export async function writeBundle({ directory, modelBytes, metadata }: WriteBundleOptions): Promise<Bundle> {
+export async function writeBundle({ directory, modelBytes, weights, metadata }: WriteBundleOptions): Promise<Bundle> {
   const folder = resolve(directory);
   const complete = { ...metadata, modelSha256: createHash("sha256").update(modelBytes).digest("hex") };
   const parsed = bundleMetadataSchema.safeParse(complete);
@@ -140,6 +146,11 @@ export async function writeBundle({ directory, modelBytes, metadata }: WriteBund
   await mkdir(temporary);
   try {
     await writeFileDurably(join(temporary, modelFile), modelBytes);
+    if (weights !== undefined) {
+      const architecture = metadata.model.architecture;
+      const file = encodeSafetensors({ tensors: weights, metadata: { architecture } });
+      await writeFileDurably(join(temporary, weightsFile), file);
+    }
     await writeFileDurably(join(temporary, metadataFile), Buffer.from(`${JSON.stringify(parsed.data, null, 2)}\n`));
     await syncFolder(temporary);
     await rename(temporary, folder).catch((cause: NodeJS.ErrnoException) => {

@@ -1,7 +1,8 @@
 import { decodeImage, type ImageLimits } from "../data/transforms/decode-image.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { Batcher } from "./batcher.ts";
+import { Batcher, type BatchRun } from "./batcher.ts";
 import type { BundleMetadata } from "./bundle-metadata.ts";
+import { type ImageStatistics, imageStatistics } from "./drift-features.ts";
 import type { Predictor } from "./predictor.ts";
 import { stackImages } from "./preprocess.ts";
 import { softmax, topK } from "./softmax.ts";
@@ -15,8 +16,13 @@ export interface Classification {
   readonly probabilities: Float64Array;
   /** Before calibration and softmax; [classes]. */
   readonly logits: Float32Array;
+  readonly imageStatistics: ImageStatistics;
   /** Computing time of the batch that the image was in, without decoding and waiting. */
   readonly inferenceSeconds: number;
+  /** From decoding to the start of the batch. */
+  readonly queueSeconds: number;
+  /** Zero for an image that came decoded. */
+  readonly decodeSeconds: number;
 }
 
 export interface ClassifierOptions {
@@ -26,16 +32,21 @@ export interface ClassifierOptions {
   readonly maxBatchSize?: number;
   /** How long an image may wait for others; default 2 ms. */
   readonly maxDelayMs?: number;
+  /** Whether maxDelayMs is waited for always, or only while company can be expected; default "adaptive". */
+  readonly window?: "adaptive" | "fixed";
   /** Images that may wait; default 256. */
   readonly queueLimit?: number;
   /** Batches that may run at once: the predictor's workers; default 1. */
   readonly concurrency?: number;
   readonly imageLimits?: ImageLimits;
+  /** Told about each model run: its images and how long it took; undefined: it failed. */
+  readonly onBatch?: (size: number, seconds: number | undefined) => void;
 }
 
 interface ImageResult {
   readonly logits: Float32Array;
   readonly seconds: number;
+  readonly queueSeconds: number;
 }
 
 /** Encoded images to labels: decode, batch, predict, calibrate. The server and the command line share it. */
@@ -44,14 +55,15 @@ export class Classifier implements AsyncDisposable {
   readonly #batcher: Batcher<Tensor<"uint8">, ImageResult>;
 
   constructor(options: ClassifierOptions) {
-    const { maxBatchSize = 32, maxDelayMs = 2, queueLimit = 256, concurrency = 1 } = options;
+    const { maxBatchSize = 32, maxDelayMs = 2, window = "adaptive", queueLimit = 256, concurrency = 1 } = options;
     this.#options = options;
     this.#batcher = new Batcher({
       maxBatchSize,
       maxDelayMs,
+      window,
       queueLimit,
       concurrency,
-      run: (images, signal) => this.#run(images, signal),
+      run: (images, batch) => this.#run(images, batch),
     });
   }
 
@@ -60,16 +72,24 @@ export class Classifier implements AsyncDisposable {
     return this.#batcher.waiting;
   }
 
+  /** How long an image that comes now will probably wait for the model, in ms. */
+  get expectedWaitMs(): number {
+    return this.#batcher.expectedWaitMs;
+  }
+
   /** @param bytes an encoded image @throws what decodeImage, Batcher.submit and Predictor.predict throw */
   async classify(bytes: Uint8Array, signal?: AbortSignal): Promise<Classification> {
+    const started = performance.now();
     const image = await decodeImage(bytes, this.#options.metadata.preprocessing, this.#options.imageLimits);
-    return this.classifyImage(image, signal);
+    const decodeSeconds = (performance.now() - started) / 1000;
+    signal?.throwIfAborted();
+    return { ...(await this.classifyImage(image, signal)), decodeSeconds };
   }
 
   /** @param image uint8 [3, height, width] of the model's size */
   async classifyImage(image: Tensor<"uint8">, signal?: AbortSignal): Promise<Classification> {
-    const { classes, calibration } = this.#options.metadata;
-    const { logits, seconds } = await this.#batcher.submit(image, signal);
+    const { classes, calibration, preprocessing } = this.#options.metadata;
+    const { logits, seconds, queueSeconds } = await this.#batcher.submit(image, signal);
     const probabilities = softmax(logits, calibration.temperature);
     const best = topK(probabilities, 1)[0]!;
     return {
@@ -78,17 +98,32 @@ export class Classifier implements AsyncDisposable {
       confidence: best.probability,
       probabilities,
       logits,
+      imageStatistics: imageStatistics(image.data, preprocessing.height, preprocessing.width),
       inferenceSeconds: seconds,
+      queueSeconds,
+      decodeSeconds: 0,
     };
   }
 
-  async #run(images: readonly Tensor<"uint8">[], signal: AbortSignal): Promise<readonly ImageResult[]> {
+  async #run(images: readonly Tensor<"uint8">[], { signal, queuedMs }: BatchRun): Promise<readonly ImageResult[]> {
+    const { predictor, onBatch } = this.#options;
     const batch = stackImages(images);
     const started = performance.now();
-    const logits = await this.#options.predictor.predict(batch, signal);
+    let logits: Tensor<"float32">;
+    try {
+      logits = await predictor.predict(batch, signal);
+    } catch (error) {
+      onBatch?.(images.length, undefined);
+      throw error;
+    }
     const seconds = (performance.now() - started) / 1000;
+    onBatch?.(images.length, seconds);
     const classCount = logits.shape[1]!;
-    return images.map((_, i) => ({ logits: logits.data.slice(i * classCount, (i + 1) * classCount), seconds }));
+    return images.map((_, i) => ({
+      logits: logits.data.slice(i * classCount, (i + 1) * classCount),
+      seconds,
+      queueSeconds: queuedMs[i]! / 1000,
+    }));
   }
 
   /** Finishes the images that wait; the predictor stays open: whoever made it disposes it. */

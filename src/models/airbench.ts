@@ -6,7 +6,7 @@ import { linear } from "../nn/layers/linear.ts";
 import { activation, dropout, flatten, scaled } from "../nn/layers/pointwise.ts";
 import { maxPool2d } from "../nn/layers/pool.ts";
 import { type Module, sequential } from "../nn/module.ts";
-import { type Model, type ModelOptions, scaledWidth } from "./model.ts";
+import { assemble, type Model, type ModelOptions, scaledWidth } from "./model.ts";
 import { whiteningFilters } from "./whitening.ts";
 
 export interface AirbenchOptions extends ModelOptions {
@@ -72,25 +72,31 @@ export function airbench(options: AirbenchOptions): Model {
       norm(`${name}.norm2`, outChannels),
       activation("gelu"),
     );
-  const model: Model = {
+  const model = assemble({
     name: "airbench",
     family: "airbench",
     classes,
     height,
     width,
-    module: sequential(
-      conv2d("whiten", {
-        inChannels: 3,
-        outChannels: whitened,
-        kernel,
-        bias: "trained",
-        biasInit: zerosInit,
-        weight: whitening,
-      }),
-      activation("gelu"),
+    stages: [
+      sequential(
+        conv2d("whiten", {
+          inChannels: 3,
+          outChannels: whitened,
+          kernel,
+          bias: "trained",
+          biasInit: zerosInit,
+          weight: whitening,
+        }),
+        activation("gelu"),
+      ),
       block("block1", whitened, w1),
       block("block2", w1, w2),
       block("block3", w2, w3),
+    ],
+    featureChannels: w3,
+    classifier: "head",
+    head: sequential(
       maxPool2d({ kernel: left }),
       flatten,
       dropout("head", dropoutRate),
@@ -102,7 +108,7 @@ export function airbench(options: AirbenchOptions): Model {
       }),
       scaled(logitScale),
     ),
-  };
+  });
   if (whitening === "trained") return model;
   return {
     ...model,

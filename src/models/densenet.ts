@@ -6,7 +6,7 @@ import { linear } from "../nn/layers/linear.ts";
 import { activation, dropout } from "../nn/layers/pointwise.ts";
 import { avgPool2d, globalAvgPool, maxPool2d } from "../nn/layers/pool.ts";
 import { type Module, sequential } from "../nn/module.ts";
-import type { Model } from "./model.ts";
+import { assemble, type Model } from "./model.ts";
 import { resolveStem, type StemOptions } from "./stem.ts";
 import { variantFactories, variantNames } from "./variants.ts";
 
@@ -59,24 +59,8 @@ function densenet(name: DenseNetName, options: DenseNetOptions): Model {
   const { classes, dropoutRate = 0, stemKernel = 7 } = options;
   const { height, width, stemStride } = resolveStem(options);
   const { growth, blocks, stemChannels }: Variant = variants[name];
-  const body: Module[] = [];
-  let channels = stemChannels;
-  for (const [index, layers] of blocks.entries()) {
-    for (let layer = 1; layer <= layers; layer++) {
-      body.push(denseLayer(`features.denseblock${index + 1}.denselayer${layer}`, channels, growth));
-      channels += growth;
-    }
-    if (index === blocks.length - 1) continue;
-    body.push(transition(`features.transition${index + 1}`, channels));
-    channels = channels / 2;
-  }
-  return {
-    name,
-    family: "densenet",
-    classes,
-    height,
-    width,
-    module: sequential(
+  const stages: Module[] = [
+    sequential(
       convolution("features.conv0", {
         inChannels: 3,
         outChannels: stemChannels,
@@ -86,14 +70,37 @@ function densenet(name: DenseNetName, options: DenseNetOptions): Model {
       batchNorm("features.norm0", stemChannels),
       relu,
       ...(stemStride === 1 ? [] : [maxPool2d({ kernel: 3, stride: 2, padding: 1 })]),
-      ...body,
-      batchNorm("features.norm5", channels),
-      relu,
+    ),
+  ];
+  let channels = stemChannels;
+  for (const [index, layers] of blocks.entries()) {
+    const block: Module[] = [];
+    for (let layer = 1; layer <= layers; layer++) {
+      block.push(denseLayer(`features.denseblock${index + 1}.denselayer${layer}`, channels, growth));
+      channels += growth;
+    }
+    const last = index === blocks.length - 1;
+    const end = last
+      ? sequential(batchNorm("features.norm5", channels), relu)
+      : transition(`features.transition${index + 1}`, channels);
+    stages.push(sequential(...block, end));
+    channels = last ? channels : channels / 2;
+  }
+  return assemble({
+    name,
+    family: "densenet",
+    classes,
+    height,
+    width,
+    stages,
+    featureChannels: channels,
+    classifier: "classifier",
+    head: sequential(
       globalAvgPool,
       dropout("classifier", dropoutRate),
       linear("classifier", { inFeatures: channels, outFeatures: classes, biasInit: zerosInit }),
     ),
-  };
+  });
 }
 
 /** [N, C, H, W] -> [N, C + growth, H, W]: the input and, behind it, the new channels. */

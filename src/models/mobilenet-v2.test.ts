@@ -53,7 +53,7 @@ describe("mobilenetV2", () => {
   it("shrinks a published image by 32 and a small one by 8", () => {
     const published = sizes({ classes: 10, height: 224, width: 224 });
     expect([published[0], published[2], published.at(-1)]).toEqual(["32@112", "16@112", "1280@7"]);
-    const small = sizes({ classes: 10 });
+    const small = sizes({ classes: 10, height: 32, width: 32 });
     expect([small[0], small[2], small[5], small[11], small.at(-1)]).toEqual([
       "32@32",
       "16@32",
@@ -61,7 +61,7 @@ describe("mobilenetV2", () => {
       "32@16",
       "1280@4",
     ]);
-    expect(sizes({ classes: 10, stemStride: 2 }).at(-1)).toBe("1280@1");
+    expect(sizes({ classes: 10, height: 32, width: 32, stemStride: 2 }).at(-1)).toBe("1280@1");
   });
 
   it("drops features before the classifier in training, at the published rate unless told otherwise", () => {

@@ -5,18 +5,15 @@ import { linear } from "../nn/layers/linear.ts";
 import { activation, dropout } from "../nn/layers/pointwise.ts";
 import { globalAvgPool } from "../nn/layers/pool.ts";
 import { type Module, residual, sequential } from "../nn/module.ts";
-import type { Model, ModelOptions } from "./model.ts";
+import { roundToEight } from "./channels.ts";
+import { assemble, type Model } from "./model.ts";
+import { resolveStem, type StemOptions } from "./stem.ts";
 
-export interface MobileNetV2Options extends ModelOptions {
+export interface MobileNetV2Options extends StemOptions {
   /** Factor on all channel counts, rounded to multiples of 8 as in torchvision. */
   readonly widthFactor?: number;
   /** Before the classifier; 0.2 as published. */
   readonly dropoutRate?: number;
-  /**
-   * 2 as published; 1 for small images, where the second stage keeps its size too, so that an image shrinks by 8
-   * instead of 32. Default: 1 for images below 64 pixels, otherwise 2.
-   */
-  readonly stemStride?: 1 | 2;
 }
 
 /** Table 2 of the paper: expansion, output channels, blocks, stride of the first block. */
@@ -41,10 +38,12 @@ const UNSTRIDED_STAGE = 1;
  *   features.1 … .17     inverted residuals: expand 1x1, depthwise 3x3, project 1x1 (without activation)
  *   features.18          conv1x1 1280, BN, ReLU6
  *   global average pool, dropout, classifier.1 (linear)
+ *
+ * With a stem of stride 1 the second stage keeps its size too.
  */
 export function mobilenetV2(options: MobileNetV2Options): Model {
-  const { classes, height = 32, width = 32, widthFactor = 1, dropoutRate = 0.2 } = options;
-  const { stemStride = Math.min(height, width) < 64 ? 1 : 2 } = options;
+  const { classes, widthFactor = 1, dropoutRate = 0.2 } = options;
+  const { height, width, stemStride } = resolveStem(options);
   const stem = roundToEight(32 * widthFactor);
   const features: Module[] = [
     convNormRelu6("features.0", { inChannels: 3, outChannels: stem, kernel: 3, stride: stemStride }),
@@ -67,14 +66,16 @@ export function mobilenetV2(options: MobileNetV2Options): Model {
   }
   const head = roundToEight(1280 * Math.max(1, widthFactor));
   features.push(convNormRelu6(`features.${features.length}`, { inChannels, outChannels: head, kernel: 1 }));
-  return {
+  return assemble({
     name: "mobilenet_v2",
     family: "mobilenet",
     classes,
     height,
     width,
-    module: sequential(
-      ...features,
+    stages: features,
+    featureChannels: head,
+    classifier: "classifier.1",
+    head: sequential(
       globalAvgPool,
       dropout("classifier", dropoutRate),
       linear("classifier.1", {
@@ -84,7 +85,7 @@ export function mobilenetV2(options: MobileNetV2Options): Model {
         biasInit: zerosInit,
       }),
     ),
-  };
+  });
 }
 
 interface ConvShape {
@@ -126,10 +127,4 @@ function invertedResidual(name: string, { inChannels, outChannels, expansion, st
     batchNorm(`${name}.conv.${at + 2}`, outChannels),
   );
   return stride === 1 && inChannels === outChannels ? residual(branch) : branch;
-}
-
-/** The nearest multiple of 8, at least 8 and not below nine tenths of the number (torchvision's _make_divisible). */
-function roundToEight(channels: number): number {
-  const rounded = Math.max(8, Math.floor((channels + 4) / 8) * 8);
-  return rounded < 0.9 * channels ? rounded + 8 : rounded;
 }

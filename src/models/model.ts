@@ -1,25 +1,56 @@
 import { PipelineError } from "../base/errors.ts";
 import type { Rng } from "../base/rng.ts";
-import { input } from "../graph/build.ts";
-import { defineGraph, type Graph } from "../graph/graph.ts";
-import type { Module } from "../nn/module.ts";
+import { input, resize } from "../graph/build.ts";
+import { defineGraph, type Graph, type Variable } from "../graph/graph.ts";
+import type { Value } from "../graph/value.ts";
+import { type Module, sequential } from "../nn/module.ts";
 import { initialValues } from "../nn/parameter.ts";
 import { trace } from "../nn/trace.ts";
-import { sizeOf } from "../tensor/shape.ts";
+import { type Shape, sizeOf } from "../tensor/shape.ts";
 import type { Named, Tensor } from "../tensor/tensor.ts";
 
-/** A classifier of float32 images [N, 3, height, width], normalised: `module` computes logits [N, classes]. */
-export interface Model {
+/** What can be trained and run: `module` computes logits [N, classes] from the one input. */
+export interface Network {
+  readonly name: string;
+  readonly module: Module;
+  readonly input: NetworkInput;
+  /** Parameters whose first values come from the training images. */
+  readonly dataInit?: DataInit;
+  /** Parameters that are trained only at the beginning. */
+  readonly freezeAfter?: { readonly epochs: number; readonly parameters: readonly string[] };
+}
+
+/** Float32 images [N, 3, height, width], normalised, or features [N, ...shape] that a frozen part has computed. */
+export type NetworkInput =
+  | { readonly name: "images"; readonly height: number; readonly width: number }
+  | { readonly name: "features"; readonly shape: Shape };
+
+/** A classifier of images: the stages one after the other, then the head. */
+export interface Model extends Network, ModelParts {
+  readonly input: Extract<NetworkInput, { readonly name: "images" }>;
+}
+
+export interface ModelParts {
   readonly name: string;
   readonly family: string;
   readonly classes: number;
   readonly height: number;
   readonly width: number;
-  readonly module: Module;
-  /** Parameters whose first values come from the training images. */
+  /** From images to feature maps [N, featureChannels, h, w]: the parts that are frozen and thawed as wholes. */
+  readonly stages: readonly Module[];
+  readonly featureChannels: number;
+  /** From the last feature maps to logits. */
+  readonly head: Module;
+  /** Of the linear layer that gives the logits: it alone depends on the number of classes. */
+  readonly classifier: string;
   readonly dataInit?: DataInit;
-  /** Parameters that are trained only at the beginning. */
   readonly freezeAfter?: { readonly epochs: number; readonly parameters: readonly string[] };
+}
+
+/** The model that has these parts. */
+export function assemble(parts: ModelParts): Model {
+  const { stages, head, height, width } = parts;
+  return { ...parts, module: sequential(...stages, head), input: { name: "images", height, width } };
 }
 
 export interface DataInit {
@@ -45,12 +76,16 @@ export interface ModelOptions {
 }
 
 /** Number of trained and frozen parameters, running statistics not counted. */
-export function parameterCount(model: Model): number {
-  return model.module.parameters.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+export function parameterCount({ module }: Pick<Network, "module">): number {
+  return module.parameters.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
 }
 
 /** First values of all parameters and buffers; `sample` (normalised images) serves the model's `dataInit`. */
-export function initialWeights(model: Model, rng: Rng, sample?: Tensor<"float32">): Record<string, Tensor<"float32">> {
+export function initialWeights(
+  model: Network,
+  rng: Rng,
+  sample?: Tensor<"float32">,
+): Record<string, Tensor<"float32">> {
   const values = initialValues([...model.module.parameters, ...model.module.buffers], rng);
   if (model.dataInit === undefined) return values;
   if (sample === undefined) {
@@ -66,20 +101,41 @@ export function scaledWidth(channels: number, factor: number): number {
   return Math.max(1, Math.round(channels * factor));
 }
 
+export interface InferenceGraphOptions {
+  readonly batch: number;
+  /** Size of the images that it will get, where it is not the network's: they are resized inside, bilinearly. */
+  readonly images?: { readonly height: number; readonly width: number } | undefined;
+}
+
 /**
- * The network as it is served: input "images" float32 [batch, 3, height, width], normalised; output "logits"
- * [batch, classes]; batch norm with its running statistics, no dropout. Parameters and buffers are variables that
- * keep their values.
+ * The network as it is served: input "images" float32 [batch, 3, height, width], normalised (or "features"); output
+ * "logits" [batch, classes]; batch norm with its running statistics, no dropout. Parameters and buffers are variables
+ * that keep their values.
  */
-export function buildInferenceGraph(model: Model, { batch }: { readonly batch: number }): Graph {
-  const images = input("images", "float32", [batch, 3, model.height, model.width]);
-  const { output, parameters, buffers } = trace(model.module, images, "eval");
+export function buildInferenceGraph(network: Network, options: InferenceGraphOptions): Graph {
+  const { module, name } = network;
+  const { given, x } = inferenceInput(network.input, options);
+  const { output, parameters, buffers } = trace(module, x, "eval");
   return defineGraph({
-    name: `${model.name}-inference`,
-    inputs: [images],
-    variables: Object.fromEntries(
-      Object.entries({ ...parameters, ...buffers }).map(([name, current]) => [name, { current, next: current }]),
-    ),
+    name: `${name}-inference`,
+    inputs: [given],
+    variables: unchanging({ ...parameters, ...buffers }),
     outputs: { logits: output },
   });
+}
+
+function inferenceInput(of: NetworkInput, options: InferenceGraphOptions): { given: Value<"input">; x: Value } {
+  const { batch } = options;
+  if (of.name === "features") {
+    const given = input("features", "float32", [batch, ...of.shape]);
+    return { given, x: given };
+  }
+  const { height, width } = options.images ?? of;
+  const given = input("images", "float32", [batch, 3, height, width]);
+  return { given, x: height === of.height && width === of.width ? given : resize(given, of.height, of.width) };
+}
+
+/** Variables that keep their values. */
+export function unchanging(values: Named<Value<"input">>): Record<string, Variable> {
+  return Object.fromEntries(Object.entries(values).map(([name, current]) => [name, { current, next: current }]));
 }

@@ -16,7 +16,20 @@ const published = {
   airbench: 1_971_640,
   // torchvision.models.mobilenet_v2(num_classes=10): 3,504,872 less 990 rows of 1281.
   mobilenet_v2: 2_236_682,
-  // torchvision's with num_classes=10, by scripts/goldens/resnet_densenet_regnet.py.
+  // torchvision's with num_classes=10, by scripts/goldens/torchvision_models.py.
+  mobilenet_v3_small: 1_528_106,
+  mobilenet_v3_large: 4_214_842,
+  efficientnet_b0: 4_020_358,
+  efficientnet_b1: 6_525_994,
+  efficientnet_b2: 7_715_084,
+  efficientnet_b3: 10_711_602,
+  efficientnet_b4: 17_566_546,
+  efficientnet_b5: 28_361_274,
+  efficientnet_b6: 40_758_754,
+  efficientnet_b7: 63_812_570,
+  efficientnet_v2_s: 20_190_298,
+  efficientnet_v2_m: 52_871_166,
+  efficientnet_v2_l: 117_247_082,
   resnet18: 11_181_642,
   resnet50: 23_528_522,
   densenet121: 6_964_106,

@@ -6,7 +6,7 @@ import { activation, dropout } from "../nn/layers/pointwise.ts";
 import { globalAvgPool } from "../nn/layers/pool.ts";
 import { squeezeExcitation } from "../nn/layers/squeeze-excitation.ts";
 import { type Module, residual, sequential, sumOf } from "../nn/module.ts";
-import type { Model } from "./model.ts";
+import { assemble, type Model } from "./model.ts";
 import { type RegNetParameters, regnetStages } from "./regnet-stages.ts";
 import { resolveStem, type StemOptions } from "./stem.ts";
 import { variantFactories, variantNames } from "./variants.ts";
@@ -58,10 +58,13 @@ const relu = activation("relu");
 function regnet(name: RegNetName, options: RegNetOptions): Model {
   const { classes, dropoutRate = 0 } = options;
   const { height, width, stemStride } = resolveStem(options);
-  const body: Module[] = [];
+  const stages: Module[] = [
+    sequential(convNorm("stem", { inChannels: 3, outChannels: STEM_CHANNELS, kernel: 3, stride: stemStride }), relu),
+  ];
   let inChannels = STEM_CHANNELS;
   for (const [stage, { blocks, channels, groupWidth }] of regnetStages(variants[name]).entries()) {
     const firstStride = stage === 0 ? stemStride : 2;
+    const body: Module[] = [];
     for (let index = 0; index < blocks; index++) {
       const at = `trunk_output.block${stage + 1}.block${stage + 1}-${index}`;
       const squeeze = name.startsWith("regnet_y") ? Math.round(SQUEEZE_RATIO * inChannels) : undefined;
@@ -72,17 +75,18 @@ function regnet(name: RegNetName, options: RegNetOptions): Model {
       body.push(index === 0 ? sumOf(projection(`${at}.proj`, shape), branch) : residual(branch), relu);
       inChannels = channels;
     }
+    stages.push(sequential(...body));
   }
-  return {
+  return assemble({
     name,
     family: "regnet",
     classes,
     height,
     width,
-    module: sequential(
-      convNorm("stem", { inChannels: 3, outChannels: STEM_CHANNELS, kernel: 3, stride: stemStride }),
-      relu,
-      ...body,
+    stages,
+    featureChannels: inChannels,
+    classifier: "fc",
+    head: sequential(
       globalAvgPool,
       dropout("fc", dropoutRate),
       linear("fc", {
@@ -92,7 +96,7 @@ function regnet(name: RegNetName, options: RegNetOptions): Model {
         biasInit: zerosInit,
       }),
     ),
-  };
+  });
 }
 
 interface BlockShape {

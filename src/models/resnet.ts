@@ -5,7 +5,7 @@ import { linear } from "../nn/layers/linear.ts";
 import { activation, dropout } from "../nn/layers/pointwise.ts";
 import { globalAvgPool, maxPool2d } from "../nn/layers/pool.ts";
 import { type Module, residual, sequential, sumOf } from "../nn/module.ts";
-import type { Model } from "./model.ts";
+import { assemble, type Model } from "./model.ts";
 import { resolveStem, type StemOptions } from "./stem.ts";
 import { variantFactories, variantNames } from "./variants.ts";
 
@@ -51,34 +51,41 @@ function resnet(name: ResNetName, options: ResNetOptions): Model {
   const { height, width, stemStride } = resolveStem(options);
   const { block, stages }: Variant = variants[name];
   const { expansion, branch } = blocks[block];
-  const body: Module[] = [];
+  const body: Module[] = [
+    sequential(
+      convolution("conv1", { inChannels: 3, outChannels: 64, kernel: stemKernel, stride: stemStride }),
+      batchNorm("bn1", 64),
+      relu,
+      ...(stemStride === 1 ? [] : [maxPool2d({ kernel: 3, stride: 2, padding: 1 })]),
+    ),
+  ];
   let inChannels = 64;
   for (const [stage, count] of stages.entries()) {
     const channels = 64 * 2 ** stage;
+    const blocksOfStage: Module[] = [];
     for (let index = 0; index < count; index++) {
       const shape = { inChannels, channels, stride: stage > 0 && index === 0 ? 2 : 1 };
       const at = `layer${stage + 1}.${index}`;
-      body.push(residualBlock(at, branch(at, shape), { ...shape, outChannels: channels * expansion }));
+      blocksOfStage.push(residualBlock(at, branch(at, shape), { ...shape, outChannels: channels * expansion }));
       inChannels = channels * expansion;
     }
+    body.push(sequential(...blocksOfStage));
   }
-  return {
+  return assemble({
     name,
     family: "resnet",
     classes,
     height,
     width,
-    module: sequential(
-      convolution("conv1", { inChannels: 3, outChannels: 64, kernel: stemKernel, stride: stemStride }),
-      batchNorm("bn1", 64),
-      relu,
-      ...(stemStride === 1 ? [] : [maxPool2d({ kernel: 3, stride: 2, padding: 1 })]),
-      ...body,
+    stages: body,
+    featureChannels: inChannels,
+    classifier: "fc",
+    head: sequential(
       globalAvgPool,
       dropout("fc", dropoutRate),
       linear("fc", { inFeatures: inChannels, outFeatures: classes }),
     ),
-  };
+  });
 }
 
 interface BlockShape {

@@ -5,7 +5,7 @@ import { linear } from "../nn/layers/linear.ts";
 import { activation, dropout, scaled } from "../nn/layers/pointwise.ts";
 import { globalAvgPool, maxPool2d } from "../nn/layers/pool.ts";
 import { type Module, residual, sequential } from "../nn/module.ts";
-import { type Model, type ModelOptions, scaledWidth } from "./model.ts";
+import { assemble, type Model, type ModelOptions, scaledWidth } from "./model.ts";
 
 export interface ResNet9Options extends ModelOptions {
   /** Factor on all channel counts. */
@@ -50,23 +50,25 @@ export function resnet9(options: ResNet9Options): Model {
     residual(
       sequential(unit(`${name}.residual.0`, channels, channels), unit(`${name}.residual.1`, channels, channels)),
     );
-  return {
+  return assemble({
     name: "resnet9",
     family: "resnet9",
     classes,
     height,
     width,
-    module: sequential(
+    stages: [
       unit("stem", 3, w1),
-      pooled("layer1", w1, w2),
-      twice("layer1", w2),
+      sequential(pooled("layer1", w1, w2), twice("layer1", w2)),
       pooled("layer2", w2, w3),
-      pooled("layer3", w3, w4),
-      twice("layer3", w4),
+      sequential(pooled("layer3", w3, w4), twice("layer3", w4)),
+    ],
+    featureChannels: w4,
+    classifier: "classifier",
+    head: sequential(
       globalAvgPool,
       dropout("classifier", dropoutRate),
       linear("classifier", { inFeatures: w4, outFeatures: classes }),
       scaled(logitScale),
     ),
-  };
+  });
 }

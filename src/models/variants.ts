@@ -6,12 +6,13 @@ export function variantFactories<Name extends string, Options extends ModelOptio
   family: string,
   names: readonly Name[],
   build: (name: Name, options: Options) => Model,
+  sizeOf: (name: Name) => number = () => PUBLISHED_SIZE,
 ): Readonly<Record<Name, ModelFactory<Options>>> {
   const row = (name: Name): ModelFactory<Options> => ({
     name,
     family,
-    inputSize: PUBLISHED_SIZE,
-    build: (options) => build(name, options),
+    inputSize: sizeOf(name),
+    build: (options) => build(name, { height: sizeOf(name), width: sizeOf(name), ...options }),
   });
   return Object.fromEntries(names.map((name) => [name, row(name)])) as Record<Name, ModelFactory<Options>>;
 }

@@ -5,9 +5,16 @@ import type { BufferSpec, ParameterSpec } from "./parameter.ts";
 
 export type Mode = "train" | "eval";
 
+/**
+ * What batch norm normalises by in training: the batch, its running statistics, which then stay as they are, or the
+ * batches of so many processes together.
+ */
+export type NormStatistics = "batch" | "running" | { readonly processes: number };
+
 /** What a module sees while it builds its part of a graph. */
 export interface ForwardContext {
   readonly mode: Mode;
+  readonly statistics: NormStatistics;
   parameter(name: string): Value;
   buffer(name: string): Value;
   /** Sets the value that a buffer has after the run. */

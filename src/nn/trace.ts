@@ -2,7 +2,7 @@ import { PipelineError } from "../base/errors.ts";
 import { input } from "../graph/build.ts";
 import type { Value } from "../graph/value.ts";
 import type { Named } from "../tensor/tensor.ts";
-import type { ForwardContext, Mode, Module } from "./module.ts";
+import type { ForwardContext, Mode, Module, NormStatistics } from "./module.ts";
 
 /** The graph of one forward pass with everything that it reads and leaves behind. */
 export interface Trace {
@@ -16,7 +16,7 @@ export interface Trace {
 }
 
 /** Builds the graph of `module` on x; parameters and buffers become float32 graph inputs of their names. */
-export function trace(module: Module, x: Value, mode: Mode): Trace {
+export function trace(module: Module, x: Value, mode: Mode, statistics: NormStatistics = "batch"): Trace {
   const inputsOf = (specs: readonly { name: string; shape: readonly number[] }[]): Map<string, Value<"input">> =>
     new Map(specs.map(({ name, shape }) => [name, input(name, "float32", shape)]));
   const parameters = inputsOf(module.parameters);
@@ -30,6 +30,7 @@ export function trace(module: Module, x: Value, mode: Mode): Trace {
   };
   const context: ForwardContext = {
     mode,
+    statistics,
     parameter: (name) => find(parameters, name, "parameter"),
     buffer: (name) => find(buffers, name, "buffer"),
     updateBuffer(name, next) {

@@ -42,6 +42,49 @@ export const metricTable = {
     labels: ["device"],
     buckets: latencyBuckets,
   },
+  model_queue_duration_seconds: {
+    type: "histogram",
+    help: "Time that an image waited for its model run after decoding, in seconds",
+    labels: [],
+    buckets: latencyBuckets,
+  },
+  model_batch_size: {
+    type: "histogram",
+    help: "Images in one model run",
+    labels: [],
+    buckets: [1, 2, 4, 8, 16, 32, 64, 128],
+  },
+  model_queue_length: {
+    type: "gauge",
+    help: "Images that wait for a model run at this moment",
+    labels: [],
+  },
+  image_decode_duration_seconds: {
+    type: "histogram",
+    help: "Time to decode and resize one image, in seconds, waiting for a decoder included",
+    labels: [],
+    buckets: latencyBuckets,
+  },
+  api_rejections_total: {
+    type: "counter",
+    help: "Requests refused before any work was done for them, by error code",
+    labels: ["reason"],
+  },
+  model_reloads_total: {
+    type: "counter",
+    help: "Attempts to load a model while serving; refused: it failed its self-check and the old one stayed",
+    labels: ["outcome"],
+  },
+  model_feedback_total: {
+    type: "counter",
+    help: "True labels reported for predictions, by whether the prediction was right",
+    labels: ["outcome"],
+  },
+  model_live_accuracy_ratio: {
+    type: "gauge",
+    help: "Share of right predictions among those whose true label was reported (0 to 1; NaN without any)",
+    labels: [],
+  },
   model_confidence_score: {
     type: "gauge",
     help: "Calibrated probability of the predicted class, most recent prediction (0 to 1; NaN before the first)",
@@ -65,6 +108,201 @@ export const metricTable = {
   system_disk_usage_percent: {
     type: "gauge",
     help: "Used space of the file system that holds the models, percent",
+    labels: [],
+  },
+  api_requests_in_progress: {
+    type: "gauge",
+    help: "Requests that have arrived and are not answered yet",
+    labels: [],
+  },
+  model_queue_limit: {
+    type: "gauge",
+    help: "Most images that may wait for a model run; more are refused",
+    labels: [],
+  },
+  model_info: {
+    type: "gauge",
+    help: "Always 1; the labels describe the served model",
+    labels: ["name", "architecture", "dataset"],
+  },
+  model_loaded_timestamp_seconds: {
+    type: "gauge",
+    help: "When the served model was loaded, seconds since 1970",
+    labels: [],
+  },
+  cache_requests_total: {
+    type: "counter",
+    help: "Look-ups in caches of the service, by cache and outcome (hit, miss)",
+    labels: ["cache", "outcome"],
+  },
+  model_drift_score: {
+    type: "gauge",
+    help: "Distance of recent predictions from the reference of the model, by statistic (ks, mmd, psi_confidence, psi_class)",
+    labels: ["statistic"],
+  },
+  model_drift_p_value: {
+    type: "gauge",
+    help: "Probability of such a distance without drift, corrected for the number of tests, by statistic (ks, mmd)",
+    labels: ["statistic"],
+  },
+  model_drift_detected: {
+    type: "gauge",
+    help: "1 while recent predictions differ from the reference of the model, else 0 (NaN until a window is full)",
+    labels: [],
+  },
+  model_drift_window_predictions: {
+    type: "gauge",
+    help: "Predictions in the window that is compared with the reference",
+    labels: [],
+  },
+  model_estimated_accuracy_ratio: {
+    type: "gauge",
+    help: "Accuracy of recent predictions estimated from calibrated confidence, corrected by feedback (0 to 1)",
+    labels: [],
+  },
+  system_gpu_usage_percent: {
+    type: "gauge",
+    help: "Time in which the GPU computed, percent; absent without GPU",
+    labels: ["gpu"],
+  },
+  system_gpu_memory_usage_percent: {
+    type: "gauge",
+    help: "Used memory of the GPU, percent; absent without GPU",
+    labels: ["gpu"],
+  },
+  system_network_receive_bytes_total: {
+    type: "counter",
+    help: "Bytes received over all network interfaces but loopback since the machine started",
+    labels: [],
+  },
+  system_network_transmit_bytes_total: {
+    type: "counter",
+    help: "Bytes sent over all network interfaces but loopback since the machine started",
+    labels: [],
+  },
+  system_disk_read_bytes_total: {
+    type: "counter",
+    help: "Bytes read from all disks since the machine started",
+    labels: [],
+  },
+  system_disk_written_bytes_total: {
+    type: "counter",
+    help: "Bytes written to all disks since the machine started",
+    labels: [],
+  },
+  process_cpu_seconds_total: {
+    type: "counter",
+    help: "CPU time of this process, user and system, all threads, in seconds",
+    labels: [],
+  },
+  process_resident_memory_bytes: {
+    type: "gauge",
+    help: "Resident memory of this process",
+    labels: [],
+  },
+  process_open_fds: {
+    type: "gauge",
+    help: "Open files, sockets and pipes of this process (NaN where there is no /proc)",
+    labels: [],
+  },
+  process_start_time_seconds: {
+    type: "gauge",
+    help: "When this process started, seconds since 1970",
+    labels: [],
+  },
+  nodejs_heap_used_bytes: {
+    type: "gauge",
+    help: "Used part of the JavaScript heap of the main thread",
+    labels: [],
+  },
+  nodejs_eventloop_lag_seconds: {
+    type: "gauge",
+    help: "Delay of the event loop since the previous reading, by quantile (0.5, 0.99, 1)",
+    labels: ["quantile"],
+  },
+  build_info: {
+    type: "gauge",
+    help: "Always 1; the labels name the versions of the program and of Node.js",
+    labels: ["version", "node"],
+  },
+  log_lines_total: {
+    type: "counter",
+    help: "Log lines, by level",
+    labels: ["level"],
+  },
+  log_failures_total: {
+    type: "counter",
+    help: "Log lines that a destination did not take (full disk, missing rights, no connection), by destination",
+    labels: ["destination"],
+  },
+  log_rotations_total: {
+    type: "counter",
+    help: "Log files that were full and began anew",
+    labels: [],
+  },
+  alert_config_changes_total: {
+    type: "counter",
+    help: "Changes of recipients and thresholds asked for through the API, by outcome (applied, rejected, rolled_back)",
+    labels: ["outcome"],
+  },
+  training_in_progress: {
+    type: "gauge",
+    help: "1 while a training on this machine reports progress, else 0",
+    labels: [],
+  },
+  training_epoch: {
+    type: "gauge",
+    help: "Epochs finished by the current or last training",
+    labels: [],
+  },
+  training_epochs_planned: {
+    type: "gauge",
+    help: "Epochs that the current or last training is to have",
+    labels: [],
+  },
+  training_loss: {
+    type: "gauge",
+    help: "Loss of the current or last training at its last epoch, by split (train, validation)",
+    labels: ["split"],
+  },
+  training_accuracy_ratio: {
+    type: "gauge",
+    help: "Accuracy of the current or last training at its last epoch, by split (train, validation)",
+    labels: ["split"],
+  },
+  training_learning_rate: {
+    type: "gauge",
+    help: "Learning rate at the last step of the current or last training",
+    labels: [],
+  },
+  training_images_per_second: {
+    type: "gauge",
+    help: "Training images per second, mean of the last epoch",
+    labels: [],
+  },
+  training_last_update_timestamp_seconds: {
+    type: "gauge",
+    help: "When a training last reported progress, seconds since 1970",
+    labels: [],
+  },
+  training_last_run_failed: {
+    type: "gauge",
+    help: "1 when the last training on this machine ended in an error or fell silent, else 0",
+    labels: [],
+  },
+  training_runs_total: {
+    type: "counter",
+    help: "Trainings ended on this machine, by outcome (completed, stopped, failed)",
+    labels: ["outcome"],
+  },
+  tuning_trials: {
+    type: "gauge",
+    help: "Trials of the current or last tuning, by state (running, completed, pruned, failed)",
+    labels: ["state"],
+  },
+  tuning_best_value: {
+    type: "gauge",
+    help: "Best objective value of the current or last tuning",
     labels: [],
   },
 } as const satisfies Record<string, MetricDefinition>;

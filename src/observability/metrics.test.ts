@@ -59,7 +59,14 @@ describe("createServiceMetrics", () => {
 
   it("averages confidence over recent predictions", async () => {
     const metrics = createServiceMetrics({ system });
-    for (const confidence of [0.5, 1]) metrics.observePrediction({ label: "cat", confidence, inferenceSeconds: 0.01 });
+    for (const confidence of [0.5, 1])
+      metrics.observePrediction({
+        label: "cat",
+        confidence,
+        inferenceSeconds: 0.01,
+        queueSeconds: 0.001,
+        decodeSeconds: 0.002,
+      });
     const text = await metrics.render();
     expect(text).toMatch(/^model_predictions_total\{predicted_class="cat"\} 2$/m);
     expect(text).toMatch(/^model_confidence_score 1$/m);
@@ -75,7 +82,13 @@ describe("createServiceMetrics", () => {
 
   it("keeps two services apart", async () => {
     const [one, two] = [createServiceMetrics({ system }), createServiceMetrics({ system })];
-    one.observePrediction({ label: "cat", confidence: 1, inferenceSeconds: 1 });
+    one.observePrediction({
+      label: "cat",
+      confidence: 1,
+      inferenceSeconds: 1,
+      queueSeconds: 0.001,
+      decodeSeconds: 0.002,
+    });
     expect(await two.render()).not.toContain('predicted_class="cat"');
   });
 });

@@ -1,12 +1,8 @@
-import { Counter, Gauge, Histogram, Registry } from "prom-client";
-import { type MetricName, metricTable } from "./metric-table.ts";
+import { Registry } from "prom-client";
+import { createInstruments, type MetricSource } from "./instruments.ts";
 import { RollingWindow } from "./rolling-window.ts";
 import type { SystemMonitor } from "./system.ts";
-
-type NamesOf<T extends "counter" | "gauge" | "histogram"> = {
-  [N in MetricName]: (typeof metricTable)[N]["type"] extends T ? N : never;
-}[MetricName];
-type LabelsOf<N extends MetricName> = (typeof metricTable)[N]["labels"][number];
+import { systemMetrics } from "./system-metrics.ts";
 
 export interface RequestObservation {
   readonly method: string;
@@ -21,20 +17,50 @@ export interface PredictionObservation {
   readonly label: string;
   readonly confidence: number;
   readonly inferenceSeconds: number;
+  /** Between decoding and the model run. */
+  readonly queueSeconds: number;
+  readonly decodeSeconds: number;
+}
+
+/** What happened in serving that no request shows. */
+export type ServingEvent =
+  | { readonly type: "batch"; readonly size: number }
+  | { readonly type: "rejection"; readonly reason: string }
+  | { readonly type: "reload"; readonly outcome: "loaded" | "refused" }
+  | { readonly type: "feedback"; readonly outcome: "right" | "wrong"; readonly accuracy: number }
+  | { readonly type: "cache"; readonly cache: "model_listing"; readonly outcome: "hit" | "miss" };
+
+/** One value of a metric at one moment; a histogram has several (`_bucket`, `_sum`, `_count`). */
+export interface MetricSample {
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string | number>>;
+  readonly value: number;
 }
 
 export interface ServiceMetrics {
   observeRequest(observation: RequestObservation): void;
   observePrediction(observation: PredictionObservation): void;
+  observe(event: ServingEvent): void;
+  /** Between the two a request counts as in progress. */
+  requestStarted(): void;
+  requestEnded(): void;
   readonly contentType: string;
-  /** Prometheus text exposition; reads the system figures at this moment. */
+  /** Prometheus text exposition; reads the figures that are not counted at this moment. */
   render(): Promise<string>;
+  /** The same figures as values. */
+  samples(): Promise<readonly MetricSample[]>;
 }
 
 export interface ServiceMetricsOptions {
   readonly system: SystemMonitor;
   /** "cpu" or the execution provider: the label of model_inference_duration_seconds. */
   readonly device?: string;
+  /** Images that wait for a model run now. */
+  readonly queueLength?: () => number;
+  /** Most images that may wait. */
+  readonly queueLimit?: number;
+  /** Further figures: process, logs, drift, training. */
+  readonly sources?: readonly MetricSource[];
   /** Milliseconds, monotonic. */
   readonly now?: () => number;
 }
@@ -46,61 +72,83 @@ const methods = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIO
 export function createServiceMetrics({
   system,
   device = "cpu",
+  queueLength = () => 0,
+  queueLimit = Number.NaN,
+  sources = [],
   now = () => performance.now(),
 }: ServiceMetricsOptions): ServiceMetrics {
   const registry = new Registry();
-  const counter = <N extends NamesOf<"counter">>(name: N): Counter<LabelsOf<N>> => {
-    const { help, labels } = metricTable[name];
-    return new Counter({ name, help, labelNames: [...labels] as LabelsOf<N>[], registers: [registry] });
-  };
-  const gauge = (name: NamesOf<"gauge">): Gauge => {
-    return new Gauge({ name, help: metricTable[name].help, registers: [registry] });
-  };
-  const histogram = <N extends NamesOf<"histogram">>(name: N): Histogram<LabelsOf<N>> => {
-    const { help, labels, buckets } = metricTable[name];
-    const labelNames = [...labels] as LabelsOf<N>[];
-    return new Histogram({ name, help, labelNames, buckets: [...buckets], registers: [registry] });
-  };
-
-  const requests = counter("api_requests_total");
-  const durations = histogram("api_request_duration_seconds");
-  const errorRate = gauge("api_error_rate");
-  const requestsPerSecond = gauge("api_requests_per_second");
-  const predictions = counter("model_predictions_total");
-  const inferenceDurations = histogram("model_inference_duration_seconds");
-  const confidence = gauge("model_confidence_score");
-  const averageConfidence = gauge("model_avg_confidence_score");
-  const cpu = gauge("system_cpu_usage_percent");
-  const memory = gauge("system_memory_usage_percent");
-  const disk = gauge("system_disk_usage_percent");
-  confidence.set(Number.NaN);
-
+  const instruments = createInstruments(registry);
   const recent = new RollingWindow(["requests", "errors", "predictions", "confidence"], { seconds: 60, now });
+  const allSources = [systemMetrics(system), ...sources];
+  instruments.model_queue_limit.set(queueLimit);
+  instruments.api_requests_in_progress.set(0);
+
+  /** Sets the gauges that are read, not counted. */
+  async function read(): Promise<void> {
+    const sums = recent.sums();
+    instruments.api_error_rate.set(sums.requests === 0 ? 0 : (100 * sums.errors) / sums.requests);
+    instruments.api_requests_per_second.set(sums.requests / recent.coveredSeconds);
+    instruments.model_avg_confidence_score.set(
+      sums.predictions === 0 ? Number.NaN : sums.confidence / sums.predictions,
+    );
+    instruments.model_queue_length.set(queueLength());
+    await Promise.all(allSources.map((source) => source(instruments)));
+  }
 
   return {
     contentType: registry.contentType,
     observeRequest({ method, endpoint, status, seconds }) {
       const known = methods.has(method) ? method : "OTHER";
-      requests.inc({ method: known, endpoint, status: String(status) });
-      durations.observe({ method: known, endpoint }, seconds);
+      instruments.api_requests_total.inc({ method: known, endpoint, status: String(status) });
+      instruments.api_request_duration_seconds.observe({ method: known, endpoint }, seconds);
       recent.add({ requests: 1, errors: status >= 400 ? 1 : 0 });
     },
     observePrediction(observation) {
-      predictions.inc({ predicted_class: observation.label });
-      inferenceDurations.observe({ device }, observation.inferenceSeconds);
-      confidence.set(observation.confidence);
+      instruments.model_predictions_total.inc({ predicted_class: observation.label });
+      instruments.model_inference_duration_seconds.observe({ device }, observation.inferenceSeconds);
+      instruments.model_queue_duration_seconds.observe(observation.queueSeconds);
+      instruments.image_decode_duration_seconds.observe(observation.decodeSeconds);
+      instruments.model_confidence_score.set(observation.confidence);
       recent.add({ predictions: 1, confidence: observation.confidence });
     },
+    observe(event) {
+      switch (event.type) {
+        case "batch":
+          return instruments.model_batch_size.observe(event.size);
+        case "rejection":
+          return instruments.api_rejections_total.inc({ reason: event.reason });
+        case "reload":
+          return instruments.model_reloads_total.inc({ outcome: event.outcome });
+        case "feedback":
+          instruments.model_live_accuracy_ratio.set(event.accuracy);
+          return instruments.model_feedback_total.inc({ outcome: event.outcome });
+        case "cache":
+          return instruments.cache_requests_total.inc({ cache: event.cache, outcome: event.outcome });
+        default:
+          return event satisfies never;
+      }
+    },
+    requestStarted() {
+      instruments.api_requests_in_progress.inc();
+    },
+    requestEnded() {
+      instruments.api_requests_in_progress.dec();
+    },
     async render() {
-      const sums = recent.sums();
-      errorRate.set(sums.requests === 0 ? 0 : (100 * sums.errors) / sums.requests);
-      requestsPerSecond.set(sums.requests / recent.coveredSeconds);
-      averageConfidence.set(sums.predictions === 0 ? Number.NaN : sums.confidence / sums.predictions);
-      const sample = await system.sample();
-      cpu.set(sample.cpuPercent ?? Number.NaN);
-      memory.set(sample.memoryPercent ?? Number.NaN);
-      disk.set(sample.diskPercent ?? Number.NaN);
+      await read();
       return registry.metrics();
+    },
+    async samples() {
+      await read();
+      const metrics = await registry.getMetricsAsJSON();
+      return metrics.flatMap(({ name, values }) =>
+        values.map((value) => ({
+          name: "metricName" in value && value.metricName !== undefined ? String(value.metricName) : name,
+          labels: value.labels as MetricSample["labels"],
+          value: value.value,
+        })),
+      );
     },
   };
 }

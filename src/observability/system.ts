@@ -1,5 +1,7 @@
 import { readFile, statfs } from "node:fs/promises";
 import { availableParallelism, cpus, freemem, loadavg, totalmem } from "node:os";
+import { createGpuMonitor, type GpuMonitor, type GpuSample } from "./gpu.ts";
+import { type IoCounters, parseDisks, parseNetwork } from "./io-counters.ts";
 
 /** Load of the machine. A figure that this platform can't give is null. */
 export interface SystemSample {
@@ -18,6 +20,9 @@ export interface SystemSample {
   readonly processMemoryBytes: number;
   /** Where the figures come from; "os" counts reclaimable memory as used on some platforms. */
   readonly source: "proc" | "os";
+  /** Network and disk traffic; a part that this platform can't give is undefined. */
+  readonly io?: IoCounters;
+  readonly gpus?: readonly GpuSample[];
 }
 
 export interface SystemMonitor {
@@ -31,6 +36,7 @@ export interface SystemMonitorOptions {
   readonly minIntervalMs?: number;
   /** Where /proc is; tests use a folder of their own. */
   readonly procPath?: string;
+  readonly gpu?: GpuMonitor;
   /** Milliseconds, monotonic. */
   readonly now?: () => number;
 }
@@ -40,11 +46,12 @@ interface CpuTimes {
   readonly total: number;
 }
 
-/** Reads /proc (Linux) or what Node's os module tells, without spawning a process. */
+/** Reads /proc (Linux) or what Node's os module tells; the only process it may spawn is nvidia-smi, seldom. */
 export function createSystemMonitor({
   diskPath = ".",
   minIntervalMs = 500,
   procPath = "/proc",
+  gpu = createGpuMonitor(),
   now = () => performance.now(),
 }: SystemMonitorOptions = {}): SystemMonitor {
   let previous: CpuTimes | undefined;
@@ -52,7 +59,12 @@ export function createSystemMonitor({
   let last: { readonly at: number; readonly sample: Promise<SystemSample> } | undefined;
 
   async function read(): Promise<SystemSample> {
-    const [times, memory, disk] = await Promise.all([cpuTimes(procPath), memoryOf(procPath), diskOf(diskPath)]);
+    const [times, memory, disk, io] = await Promise.all([
+      cpuTimes(procPath),
+      memoryOf(procPath),
+      diskOf(diskPath),
+      ioOf(procPath),
+    ]);
     if (previous === undefined) {
       // Without an earlier reading: the mean since the machine started.
       previousPercent = percent(times.busy, times.total);
@@ -72,6 +84,8 @@ export function createSystemMonitor({
       diskFreeBytes: disk?.available ?? null,
       processMemoryBytes: process.memoryUsage.rss(),
       source: memory.source,
+      io,
+      gpus: gpu.sample(),
     };
   }
 
@@ -120,6 +134,14 @@ async function diskOf(path: string) {
     // A file system that can't be asked gives null figures; everything else goes on.
     return undefined;
   }
+}
+
+async function ioOf(procPath: string): Promise<IoCounters> {
+  const [network, disks] = await Promise.all([readProc(`${procPath}/net/dev`), readProc(`${procPath}/diskstats`)]);
+  return {
+    network: network === undefined ? undefined : parseNetwork(network),
+    disk: disks === undefined ? undefined : parseDisks(disks),
+  };
 }
 
 async function readProc(path: string): Promise<string | undefined> {

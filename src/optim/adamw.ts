@@ -1,5 +1,5 @@
 import { add, div, mul, scale, scaleBy, shift, sqrt, sub } from "../graph/build.ts";
-import { checkGroups, type Optimizer, type ParameterGroup, rateOf, updateEach } from "./optimizer.ts";
+import { checkGroups, type Optimizer, type ParameterGroup, rateOf, updateElements } from "./optimizer.ts";
 
 export interface AdamWOptions {
   readonly groups: readonly ParameterGroup[];
@@ -36,7 +36,7 @@ export function adamw({ groups, beta1 = 0.9, beta2 = 0.999, eps = 1e-8 }: AdamWO
     },
     learningRateAt: (step) => rateOf(groups[0]!, step),
     update: (inputs) =>
-      updateEach(
+      updateElements(
         groups,
         inputs,
         (name) => [meanOf(name), squareOf(name)],

@@ -1,10 +1,14 @@
 import { add, filled, min, mul, reciprocal, scale, scaleBy, shift, sqrt, sumAll } from "../graph/build.ts";
 import type { Value } from "../graph/value.ts";
 import type { Named } from "../tensor/tensor.ts";
+import { packVectors } from "./packed.ts";
 
 /** L2 norm of all gradients taken as one vector: a scalar. */
 export function globalNorm(gradients: Named<Value>): Value {
-  const squares = Object.values(gradients).map((gradient) => sumAll(mul(gradient, gradient)));
+  const packing = packVectors(Object.keys(gradients), gradients);
+  const apart = Object.keys(gradients).filter((name) => !packing?.names.has(name));
+  const parts = [...(packing === undefined ? [] : [packing.join(gradients)]), ...apart.map((name) => gradients[name]!)];
+  const squares = parts.map((part) => sumAll(mul(part, part)));
   return squares.length === 0 ? filled([], 0) : sqrt(squares.reduce(add));
 }
 

@@ -1,6 +1,7 @@
 import { PipelineError } from "../base/errors.ts";
 import type { Value } from "../graph/value.ts";
 import type { Named } from "../tensor/tensor.ts";
+import { packVectors } from "./packed.ts";
 import type { Schedule } from "./schedules.ts";
 
 /** Parameters that share hyper-parameters. */
@@ -42,34 +43,71 @@ export interface ParameterUpdate {
   readonly slots: readonly Value[];
 }
 
-/**
- * Applies a rule to each parameter that has a gradient; the others stay as they are, with their slots.
- * @param slotsOf names of a parameter's slots
- * @param rule gives the next value of the parameter, then those of its slots
- */
+/** Gives the next value of a parameter, then those of its slots. */
+type UpdateRule = (update: ParameterUpdate) => readonly [parameter: Value, ...slots: Value[]];
+
+/** Applies a rule to each parameter that has a gradient; the others stay as they are, with their slots. */
 export function updateEach(
   groups: readonly ParameterGroup[],
   { parameters, gradients, slots }: UpdateInputs,
   slotsOf: (parameter: string) => readonly string[],
-  rule: (update: ParameterUpdate) => readonly [parameter: Value, ...slots: Value[]],
-): UpdateResult {
-  const nextParameters: Record<string, Value> = {};
-  const nextSlots: Record<string, Value> = {};
+  rule: UpdateRule,
+) {
+  const next = { parameters: {} as Record<string, Value>, slots: {} as Record<string, Value> };
   for (const group of groups) {
     for (const name of group.parameters) {
       const parameter = parameters[name]!;
       const names = slotsOf(name);
       const held = names.map((slot) => slots[slot]!);
       const gradient = gradients[name];
-      const [next, ...rest] =
+      const [nextParameter, ...rest] =
         gradient === undefined ? [parameter, ...held] : rule({ group, parameter, gradient, slots: held });
-      nextParameters[name] = next;
-      names.forEach((slot, i) => {
-        nextSlots[slot] = rest[i]!;
-      });
+      next.parameters[name] = nextParameter;
+      for (const [i, slot] of names.entries()) next.slots[slot] = rest[i]!;
     }
   }
-  return { parameters: nextParameters, slots: nextSlots };
+  return next;
+}
+
+/**
+ * The same for rules that act on each element alone: the vectors of a group (scales and biases, which are many and
+ * small) are updated as one.
+ */
+export function updateElements(
+  groups: readonly ParameterGroup[],
+  inputs: UpdateInputs,
+  slotsOf: (parameter: string) => readonly string[],
+  rule: UpdateRule,
+): UpdateResult {
+  const { parameters, gradients, slots } = inputs;
+  const packed = groups.map((group) => ({ group, packing: packVectors(group.parameters, gradients) }));
+  const next = updateEach(
+    packed.map(({ group, packing }) => ({
+      ...group,
+      parameters: group.parameters.filter((name) => !packing?.names.has(name)),
+    })),
+    inputs,
+    slotsOf,
+    rule,
+  );
+  for (const { group, packing } of packed) {
+    if (packing === undefined) continue;
+    const slotCount = slotsOf([...packing.names][0]!).length;
+    const held = Array.from({ length: slotCount }, (_, i) =>
+      packing.join(Object.fromEntries([...packing.names].map((name) => [name, slots[slotsOf(name)[i]!]]))),
+    );
+    const [nextParameters, ...nextSlots] = rule({
+      group,
+      parameter: packing.join(parameters),
+      gradient: packing.join(gradients),
+      slots: held,
+    });
+    Object.assign(next.parameters, packing.split(nextParameters));
+    for (const [i, joined] of nextSlots.entries()) {
+      for (const [name, part] of Object.entries(packing.split(joined))) next.slots[slotsOf(name)[i]!] = part;
+    }
+  }
+  return next;
 }
 
 /** Scheduled rates of the groups and one slot a parameter, as optimisers with a momentum have them. */

@@ -1,5 +1,5 @@
 import { add, scale, scaleBy, sub } from "../graph/build.ts";
-import { momentumParts, type Optimizer, type ParameterGroup, updateEach } from "./optimizer.ts";
+import { momentumParts, type Optimizer, type ParameterGroup, updateElements } from "./optimizer.ts";
 
 export interface SgdOptions {
   readonly groups: readonly ParameterGroup[];
@@ -16,7 +16,7 @@ export function sgd({ groups, momentum = 0.9, variant = "nesterov" }: SgdOptions
   return {
     ...shared,
     update: (inputs) =>
-      updateEach(
+      updateElements(
         groups,
         inputs,
         (name) => [slotOf(name)],

@@ -1,13 +1,33 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { isPipelineError, PipelineError } from "../base/errors.ts";
+import type { ServiceMetrics } from "../observability/metrics.ts";
 import { type ClientErrorCode, errorStatus, isClientErrorCode } from "./error-status.ts";
 import type { ApiError } from "./schemas.ts";
 
-const retryAfterSeconds = 1;
+/** Where nothing better is known, in seconds. */
+const usualRetryAfter = 1;
+const longestRetryAfter = 60;
+
+/** Refusals that say something about load or access, not about the request's content: counted by their code. */
+const rejections = new Set<ClientErrorCode>([
+  "QUEUE_FULL",
+  "DEADLINE_EXCEEDED",
+  "RATE_LIMITED",
+  "UNAUTHENTICATED",
+  "FORBIDDEN",
+  "HOST_NOT_ALLOWED",
+  "ORIGIN_NOT_ALLOWED",
+  "SHUTTING_DOWN",
+]);
 
 /** Gives every error of the app, the framework's own included, the one JSON shape. */
-export function installErrorHandling(app: FastifyInstance): void {
-  app.setErrorHandler((error: FastifyError | PipelineError, request, reply) => sendError(error, request, reply));
+export function installErrorHandling(app: FastifyInstance, metrics: ServiceMetrics): void {
+  app.setErrorHandler((error: FastifyError | PipelineError, request, reply) => {
+    if (isPipelineError(error) && isClientErrorCode(error.code) && rejections.has(error.code)) {
+      metrics.observe({ type: "rejection", reason: error.code });
+    }
+    return sendError(error, request, reply);
+  });
   app.setNotFoundHandler((request, reply) => {
     const path = request.url.split("?", 1)[0]!;
     const allowed = ["GET", "HEAD", "POST"].filter((method) => app.findRoute({ url: path, method }) !== null);
@@ -51,12 +71,21 @@ export function sendError(
   } else {
     request.log.info({ code, reason: known.message }, "request refused");
   }
-  if (status === 503) reply.header("retry-after", String(retryAfterSeconds));
-  return reply
-    .code(status)
-    .type("application/json; charset=utf-8")
-    .serializer(JSON.stringify)
-    .send(apiErrorOf(code, publicMessages[code] ?? known.message, request.id));
+  if (status === 503 || status === 429) reply.header("retry-after", String(retryAfterOf(known)));
+  const body = apiErrorOf(code, publicMessages[code] ?? known.message, request.id);
+  return (
+    reply
+      .code(status)
+      .type("application/json; charset=utf-8")
+      .serializer(JSON.stringify)
+      // The Open Inference Protocol calls the message "error".
+      .send(/^\/v2(?:[/?]|$)/.test(request.url) ? { ...body, error: body.message } : body)
+  );
+}
+
+function retryAfterOf({ details: { retryAfterMs } }: PipelineError): number {
+  if (typeof retryAfterMs !== "number") return usualRetryAfter;
+  return Math.min(longestRetryAfter, Math.max(1, Math.ceil(retryAfterMs / 1000)));
 }
 
 /** Errors of Fastify and its plugins carry a 4xx status where the client is at fault. */

@@ -1,31 +1,44 @@
 import multipart from "@fastify/multipart";
 import fastify, { type FastifyInstance, LogController } from "fastify";
 import { serializerCompiler, validatorCompiler } from "fastify-type-provider-zod";
+import { Admission } from "./access/admission.ts";
+import { installGuard } from "./access/guard.ts";
+import { loopbackPolicy } from "./access/policy.ts";
 import { apiErrorOf, installErrorHandling, sendError } from "./api-error.ts";
+import { dashboardRoutes } from "./dashboard/routes.ts";
 import { type AppDependencies, defaultServingLimits, type RouteContext } from "./dependencies.ts";
+import { FeedbackLog } from "./feedback-log.ts";
 import { installOpenApi } from "./openapi.ts";
+import { PredictionService } from "./prediction-service.ts";
 import { requestIdOf } from "./request-id.ts";
-import { healthRoute } from "./routes/health.ts";
-import { metricsRoute } from "./routes/metrics.ts";
+import { feedbackRoute } from "./routes/feedback.ts";
+import { healthRoutes } from "./routes/health.ts";
 import { modelRoutes } from "./routes/models.ts";
+import { alertRoutes, metricsRoutes } from "./routes/monitoring.ts";
 import { pageRoutes } from "./routes/page.ts";
-import { predictRoute } from "./routes/predict.ts";
+import { predictRoutes } from "./routes/predict.ts";
 import { installSecurityHeaders, securityHeaders, setSecurityHeaders } from "./security-headers.ts";
+import { v2InferenceRoutes } from "./v2/inference-routes.ts";
+import { v2ServerRoutes } from "./v2/server-routes.ts";
 
 /** The HTTP application, not listening yet. */
 export async function createApp(dependencies: AppDependencies): Promise<FastifyInstance> {
   const context: RouteContext = {
     now: () => performance.now(),
+    access: loopbackPolicy,
+    links: {},
+    accepting: () => true,
     ...dependencies,
     limits: { ...defaultServingLimits, ...dependencies.limits },
   };
-  const { limits, metrics, logger } = context;
+  const { access, limits, metrics, logger } = context;
   const app = fastify({
     loggerInstance: logger.child({}, { serializers: { req: requestFields } }),
     // One line per answer below, instead of the framework's two.
     logController: new LogController({ disableRequestLogging: true }),
     requestIdHeader: false,
     genReqId: requestIdOf,
+    trustProxy: access.trustedProxies.length === 0 ? false : [...access.trustedProxies],
     // Multipart framing comes on top of the file.
     bodyLimit: limits.maxUploadBytes + 64 * 1024,
     requestTimeout: limits.requestTimeoutMs,
@@ -40,10 +53,11 @@ export async function createApp(dependencies: AppDependencies): Promise<FastifyI
       sendError(error, request, reply);
     },
     clientErrorHandler(error, socket) {
-      const message = `the HTTP request is malformed: ${error.code}`;
-      const body = apiErrorOf("REQUEST_INVALID", message, requestIdOf({ headers: {} }));
-      const text = JSON.stringify(body);
-      const status = error.code === "ERR_HTTP_REQUEST_TIMEOUT" ? "408 Request Timeout" : "400 Bad Request";
+      const late = error.code === "ERR_HTTP_REQUEST_TIMEOUT";
+      const status = late ? "408 Request Timeout" : "400 Bad Request";
+      const message = late ? "the request did not arrive in time" : `the HTTP request is malformed: ${error.code}`;
+      const code = late ? "REQUEST_TIMEOUT" : "REQUEST_INVALID";
+      const text = JSON.stringify(apiErrorOf(code, message, requestIdOf({ headers: {} })));
       if (socket.writable && error.code !== "ECONNRESET") {
         socket.end(
           `HTTP/1.1 ${status}\r\nContent-Type: application/json; charset=utf-8\r\nConnection: close\r\n` +
@@ -58,27 +72,50 @@ export async function createApp(dependencies: AppDependencies): Promise<FastifyI
   app.server.maxConnections = limits.maxConnections;
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
-  installErrorHandling(app);
+  installErrorHandling(app, metrics);
   installSecurityHeaders(app);
+  installGuard(app, access, context.now);
+  const inProgress = new WeakSet<object>();
+  app.addHook("onRequest", async (request) => {
+    inProgress.add(request);
+    metrics.requestStarted();
+  });
   app.addHook("onResponse", async (request, reply) => {
     // The pattern, never the URL: a client must not be able to create series.
     const endpoint = request.routeOptions.url ?? "unmatched";
     const { method } = request;
     const status = reply.statusCode;
-    metrics.observeRequest({ method, endpoint, status, seconds: reply.elapsedTime / 1000 });
+    if (inProgress.delete(request)) metrics.requestEnded();
+    if (request.routeOptions.config.isStream !== true) {
+      metrics.observeRequest({ method, endpoint, status, seconds: reply.elapsedTime / 1000 });
+    }
     request.log.info(
-      { req: request, status, durationMs: Math.round(reply.elapsedTime * 1000) / 1000 },
+      { channel: "access", req: request, status, durationMs: Math.round(reply.elapsedTime * 1000) / 1000 },
       "request answered",
     );
   });
 
+  // Bytes of an image, or JSON with binary tensor data behind it.
+  for (const type of ["application/octet-stream", /^image\//]) {
+    app.addContentTypeParser(type, { parseAs: "buffer" }, (_request, body, done) => done(null, body));
+  }
+
+  const admission = new Admission(limits);
+  const feedback = new FeedbackLog();
+  const service = new PredictionService(context, feedback);
+  const { accepting } = context;
   await app.register(multipart, { throwFileSizeLimit: true });
   await installOpenApi(app, context.version);
   await app.register(pageRoutes());
-  await app.register(healthRoute(context));
-  await app.register(predictRoute(context));
+  await app.register(healthRoutes(context, { admission, feedback, accepting }));
+  await app.register(predictRoutes(context, { service, admission }));
+  await app.register(feedbackRoute(context, feedback));
   await app.register(modelRoutes(context));
-  await app.register(metricsRoute(context));
+  await app.register(metricsRoutes(context));
+  await app.register(alertRoutes(context));
+  await app.register(dashboardRoutes(context));
+  await app.register(v2InferenceRoutes(context, { service, admission }));
+  await app.register(v2ServerRoutes(context, { accepting }));
   await app.ready();
   return app;
 }

@@ -17,12 +17,21 @@ export async function installOpenApi(app: FastifyInstance, version: string): Pro
         license: { name: "MIT", identifier: "MIT" },
       },
       tags: [
-        { name: "inference", description: "Predictions" },
+        { name: "inference", description: "Predictions and feedback" },
         { name: "models", description: "What is served" },
-        { name: "service", description: "Health and metrics" },
+        { name: "service", description: "Health" },
+        { name: "monitoring", description: "Metrics and logs" },
+        { name: "alerts", description: "Recipients, thresholds and tests of alerts" },
+        { name: "open inference protocol", description: "Version 2, as other inference servers speak it" },
       ],
+      components: {
+        securitySchemes: {
+          bearer: { type: "http", scheme: "bearer", description: "An API key" },
+          header: { type: "apiKey", in: "header", name: "x-api-key", description: "An API key" },
+        },
+      },
     },
-    transform: jsonSchemaTransform,
+    transform: transformRoute,
     transformObject: (document) => withoutUnusedSchemas(jsonSchemaTransformObject(document)),
   });
   await app.register(swaggerUi, {
@@ -32,6 +41,38 @@ export async function installOpenApi(app: FastifyInstance, version: string): Pro
     // Its scripts are files; its components set style attributes.
     staticCSP: contentSecurityPolicy.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'"),
   });
+}
+
+type RouteTransform = typeof jsonSchemaTransform;
+type RouteDocument = Parameters<RouteTransform>[0];
+
+/** The provider's transformation, for bodies of several content types too; and which routes take a key. */
+function transformRoute(document: RouteDocument): ReturnType<RouteTransform> {
+  const { body, ...schema } = (document.schema ?? {}) as { readonly body?: unknown };
+  const transformed = isByContent(body)
+    ? withContents(document, schema, body.content)
+    : jsonSchemaTransform({ ...document });
+  const access = document.route.config?.access ?? "read";
+  // Optional: whether a key is needed depends on the listener and on the configuration.
+  const security = access === "read" ? undefined : [{}, { bearer: [] }, { header: [] }];
+  if (security === undefined || document.schema?.hide === true) return transformed;
+  return { ...transformed, schema: { ...transformed.schema, security } };
+}
+
+type Contents = Readonly<Record<string, { readonly schema: unknown }>>;
+
+function isByContent(body: unknown): body is { readonly content: Contents } {
+  return typeof body === "object" && body !== null && "content" in body;
+}
+
+function withContents(document: RouteDocument, schema: object, contents: Contents): ReturnType<RouteTransform> {
+  const transform = (part: object) => jsonSchemaTransform({ ...document, schema: part } as RouteDocument);
+  const content = Object.entries(contents).map(([type, media]) => {
+    const { body } = transform({ body: media.schema }).schema as { readonly body: unknown };
+    return [type, { schema: body }];
+  });
+  const result = transform(schema);
+  return { ...result, schema: { ...result.schema, body: { content: Object.fromEntries(content) } } };
 }
 
 type OpenApiDocument = ReturnType<typeof jsonSchemaTransformObject>;

@@ -16,7 +16,23 @@ export const apiErrorSchema = z
     request_id: z.string(),
     detail: z.string().meta({ description: "The same as message, under the name that older clients read" }),
   })
-  .meta({ id: "Error", description: "The one shape of every error answer" });
+  .meta({
+    id: "Error",
+    description: "The one shape of every error answer",
+    examples: [
+      {
+        code: "IMAGE_CORRUPT",
+        message: "the image is truncated or damaged: premature end; save the image again and retry",
+        request_id: "5f0c7c52-6a8e-4d0a-8a2b-8d7d4f0f9a51",
+        detail: "the image is truncated or damaged: premature end; save the image again and retry",
+      },
+    ],
+  });
+
+/** For the `response` of a route: the same shape for each status. */
+export function errorResponses<S extends number>(...statuses: S[]): Record<S, typeof apiErrorSchema> {
+  return Object.fromEntries(statuses.map((status) => [status, apiErrorSchema])) as Record<S, typeof apiErrorSchema>;
+}
 
 export type ApiError = z.infer<typeof apiErrorSchema>;
 
@@ -25,27 +41,119 @@ const syntheticFields = {
   notice: z.string().optional().meta({ description: "Present when synthetic_data is true: what that means" }),
 };
 
-export const predictBodySchema = z
+const formats = "JPEG, PNG, WebP, GIF (first frame), AVIF or BMP";
+
+export const predictFormSchema = z
+  .object({ file: z.file().meta({ description: `One image: ${formats}` }) })
+  .meta({ id: "PredictForm" });
+
+const base64Image = z
+  .string()
+  .min(1)
+  .meta({ description: `An image file (${formats}) in base64; a data: URL is taken too` });
+
+export const predictJsonSchema = z.strictObject({ image: base64Image }).meta({
+  id: "PredictJson",
+  examples: [
+    { image: "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==" },
+  ],
+});
+
+export const imageBytesSchema = z.file().meta({ description: `The bytes of one image: ${formats}` });
+
+export const batchFormSchema = z
   .object({
-    file: z.file().meta({ description: "One image: JPEG, PNG, WebP or GIF (first frame)" }),
+    file: z
+      .array(z.file())
+      .min(1)
+      .meta({ description: `Images: ${formats}` }),
   })
-  .meta({ id: "PredictBody" });
+  .meta({ id: "BatchForm" });
+
+export const batchJsonSchema = z.strictObject({ images: z.array(base64Image).min(1) }).meta({ id: "BatchJson" });
+
+export const predictQuerySchema = z.object({
+  top_k: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(1000)
+    .default(3)
+    .meta({ description: "Length of top_k in the answer; at most the number of classes" }),
+  model: z
+    .string()
+    .min(1)
+    .max(200)
+    .optional()
+    .meta({ description: "Name of a loaded model (see /models); default: the active one" }),
+  version: z.string().min(1).max(100).optional().meta({ description: "Its version; default: the newest loaded" }),
+});
+
+const rankedSchema = z.object({
+  predicted_class: z.number().int().nonnegative(),
+  label: z.string(),
+  probability,
+});
+
+const predictionFields = {
+  predicted_class: z.number().int().nonnegative().meta({ description: "Index of the class in /classes" }),
+  predicted_label: z.string(),
+  confidence: probability.meta({ description: "Calibrated probability of predicted_label" }),
+  inference_time_seconds: seconds.meta({ description: "Computing time of the model run" }),
+  queue_time_seconds: seconds.meta({ description: "Waiting for the model run" }),
+  decode_time_seconds: seconds.meta({ description: "Decoding and resizing of the image" }),
+  top_k: z.array(rankedSchema).meta({ description: "The most probable classes, most probable first" }),
+  all_probabilities: z.record(z.string(), probability).meta({ description: "Probability of each class" }),
+  request_id: z.string().meta({ description: "For POST /feedback" }),
+};
+
+const modelFields = { model: z.string(), model_version: z.string(), ...syntheticFields };
+const totalField = {
+  total_time_seconds: seconds.meta({ description: "Upload, decoding, waiting and computing" }),
+};
 
 export const predictionSchema = z
-  .object({
-    predicted_class: z.number().int().nonnegative().meta({ description: "Index of the class in /classes" }),
-    predicted_label: z.string(),
-    confidence: probability.meta({ description: "Calibrated probability of predicted_label" }),
-    inference_time_seconds: seconds.meta({ description: "Computing time of the model run" }),
-    total_time_seconds: seconds.meta({ description: "Upload, decoding, waiting and computing" }),
-    all_probabilities: z.record(z.string(), probability).meta({ description: "Probability of each class" }),
-    request_id: z.string(),
-    model: z.string(),
-    ...syntheticFields,
-  })
+  .object({ ...predictionFields, ...totalField, ...modelFields })
   .meta({ id: "Prediction" });
 
 export type Prediction = z.infer<typeof predictionSchema>;
+
+export const batchPredictionSchema = z
+  .object({
+    predictions: z.array(z.object(predictionFields)).meta({ description: "In the order of the images" }),
+    count: z.number().int().positive(),
+    ...totalField,
+    request_id: z.string(),
+    ...modelFields,
+  })
+  .meta({ id: "BatchPrediction" });
+
+export const feedbackBodySchema = z
+  .strictObject({
+    request_id: z
+      .string()
+      .min(1)
+      .max(160)
+      .meta({ description: "Of the prediction; images of a batch have one each", example: "5f0c7c52-6a8e" }),
+    true_label: z.string().min(1).max(200).optional().meta({ description: "The right class by name", example: "cat" }),
+    true_class: z.number().int().nonnegative().optional().meta({ description: "Or by its index" }),
+  })
+  .refine(({ true_label: label, true_class: index }) => (label === undefined) !== (index === undefined), {
+    message: "give either true_label or true_class",
+  })
+  .meta({ id: "FeedbackBody" });
+
+export const feedbackSchema = z
+  .object({
+    request_id: z.string(),
+    predicted_label: z.string(),
+    true_label: z.string(),
+    correct: z.boolean(),
+    model: z.string(),
+    live_accuracy: probability.meta({ description: "Share of right ones among the model's predictions with feedback" }),
+    feedback_count: z.number().int().positive(),
+  })
+  .meta({ id: "Feedback" });
 
 export const systemSchema = z
   .object({
@@ -71,11 +179,16 @@ export const healthSchema = z
     version: z.string(),
     uptime_seconds: seconds,
     queue_length: z.number().int().nonnegative(),
+    requests_in_flight: z.number().int().nonnegative(),
+    live_accuracy: probability.nullable().meta({ description: "From POST /feedback; null without any" }),
     max_upload_bytes: z.number().int().positive(),
     ...syntheticFields,
     system: systemSchema,
   })
   .meta({ id: "Health" });
+
+export const liveSchema = z.object({ status: z.literal("alive") }).meta({ id: "Live" });
+export const readySchema = z.object({ status: z.literal("ready"), model: z.string() }).meta({ id: "Ready" });
 
 export const classesSchema = z
   .object({ classes: z.array(z.string()), count: z.number().int().positive() })
@@ -96,6 +209,9 @@ export const modelSummarySchema = z
     test_accuracy: probability.nullable(),
     test_accuracy_with_tta: probability.nullable(),
     validation_accuracy: probability.nullable(),
+    version: z.string(),
+    loaded: z.boolean().meta({ description: "True for models in memory, which answer by name" }),
+    trained_epochs: z.number().int().nonnegative(),
     active: z.boolean().meta({ description: "True for the model that /predict uses" }),
   })
   .meta({ id: "ModelSummary" });
@@ -104,6 +220,9 @@ export const modelsSchema = z
   .object({
     active: z.string(),
     models: z.array(modelSummarySchema).meta({ description: "Newest first" }),
+    links: z
+      .object({ tracking: z.string().optional(), grafana: z.string().optional() })
+      .meta({ description: "Other parts of the stack, where they are known" }),
     damaged: z.array(z.object({ name: z.string(), message: z.string() })),
   })
   .meta({ id: "Models" });

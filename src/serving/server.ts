@@ -1,15 +1,29 @@
 import type { AddressInfo } from "node:net";
 import { availableParallelism } from "node:os";
 import { dirname } from "node:path";
-import { PipelineError } from "../base/errors.ts";
-import { type Bundle, type BundleListing, listBundles, readBundle } from "../inference/bundle.ts";
-import { Classifier } from "../inference/classifier.ts";
-import { createWorkerPredictor, splitCores } from "../inference/predictor.ts";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Bundle, listBundles } from "../inference/bundle.ts";
+import { splitCores } from "../inference/predictor.ts";
+import type { DriftOptions } from "../observability/drift/drift-monitor.ts";
+import type { MetricSource } from "../observability/instruments.ts";
 import { createLogger, type Logger } from "../observability/logger.ts";
 import { createServiceMetrics } from "../observability/metrics.ts";
 import { createSystemMonitor } from "../observability/system.ts";
+import { type AccessPolicy, loopbackPolicy } from "./access/policy.ts";
+import { addressError, hostInUrl } from "./address.ts";
 import { createApp } from "./app.ts";
-import { defaultServingLimits, type ServingLimits } from "./dependencies.ts";
+import { AsyncStack } from "./async-stack.ts";
+import {
+  type AlertsService,
+  defaultServingLimits,
+  type LogsService,
+  type ServiceLinks,
+  type ServingLimits,
+} from "./dependencies.ts";
+import { modelMetrics } from "./model-metrics.ts";
+import { ModelRepository } from "./model-repository.ts";
+import { openModel } from "./open-model.ts";
+import { ServedDrift } from "./served-drift.ts";
 
 export interface ServerOptions extends ServingLimits {
   readonly bundlePath: string;
@@ -24,7 +38,20 @@ export interface ServerOptions extends ServingLimits {
   readonly threads?: number;
   readonly maxBatchSize?: number;
   readonly maxDelayMs?: number;
+  readonly window?: "adaptive" | "fixed";
   readonly queueLimit?: number;
+  /** Models in memory at once; default 4. */
+  readonly maxLoadedModels?: number;
+  /** Who may do what; `listenHost` is the server's own. */
+  readonly access?: Partial<Omit<AccessPolicy, "listenHost">>;
+  /** From the first word of the end (/health/ready says 503) to the closing of the listener, in ms; default 0. */
+  readonly drainDelayMs?: number;
+  readonly links?: ServiceLinks;
+  readonly alerts?: AlertsService | undefined;
+  readonly logs?: LogsService | undefined;
+  readonly drift?: DriftOptions;
+  /** Further figures for /metrics: process, logs, drift, training. */
+  readonly metricSources?: readonly MetricSource[];
   readonly logger?: Logger;
   /** Version of the program, shown in /health and /docs. */
   readonly version?: string;
@@ -33,14 +60,16 @@ export interface ServerOptions extends ServingLimits {
 export interface RunningServer extends AsyncDisposable {
   /** "http://127.0.0.1:8000", with the port that was really taken. */
   readonly url: string;
-  readonly bundle: Bundle;
+  /** What was served at the start; models can be replaced later. */
+  readonly bundle: Pick<Bundle, "directory" | "metadata">;
+  readonly models: ModelRepository;
   /** Takes no new requests, answers those it has, ends the workers. Safe to call twice. */
   close(): Promise<void>;
 }
 
 /**
  * Checks the bundle, warms the model up, then listens.
- * @throws BUNDLE_NOT_FOUND, BUNDLE_DAMAGED, INFERENCE_UNAVAILABLE, ADDRESS_UNAVAILABLE
+ * @throws BUNDLE_NOT_FOUND, BUNDLE_DAMAGED, INFERENCE_UNAVAILABLE, MODEL_REFUSED, ADDRESS_UNAVAILABLE
  */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const { host = "127.0.0.1", port = 8000, maxBatchSize = 32, version = "0.0.0" } = options;
@@ -48,46 +77,74 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const split = splitCores(availableParallelism());
   const workers = options.workers ?? split.workers;
   const threads = options.threads ?? Math.max(1, Math.floor(availableParallelism() / workers));
-  const bundle = await readBundle(options.bundlePath);
-  const { metadata } = bundle;
+  const limits = pick(options, Object.keys(defaultServingLimits) as (keyof ServingLimits)[]);
+  const { maxUploadBytes: maxBytes, maxPixels } = { ...defaultServingLimits, ...limits };
 
-  await using stack = new AsyncDisposableStackCompat();
-  const predictor = stack.use(
-    await createWorkerPredictor({
-      modelPath: bundle.modelPath,
-      preprocessing: metadata.preprocessing,
-      classCount: metadata.classes.length,
+  await using stack = new AsyncStack();
+  const system = createSystemMonitor({ diskPath: options.bundlePath });
+  const active = () => models?.active.bundle.metadata;
+  const drift = new ServedDrift(active, options.drift);
+  const metrics = createServiceMetrics({
+    system,
+    queueLength: () => models?.waiting ?? 0,
+    queueLimit: options.queueLimit ?? 256,
+    sources: [modelMetrics(active), drift.source, ...(options.metricSources ?? [])],
+  });
+  const open = (directory: string) =>
+    openModel(directory, {
       workers,
       threads,
-      warmUpBatchSizes: [1, maxBatchSize],
-      onCrash: (error) => logger.error({ err: error }, "inference worker crashed; restarting it"),
-    }),
-  );
-  const classifier = stack.use(
-    new Classifier({
-      predictor,
-      metadata,
-      concurrency: workers,
       maxBatchSize,
-      ...pick(options, ["maxDelayMs", "queueLimit"]),
-      imageLimits: {
-        maxBytes: options.maxUploadBytes ?? defaultServingLimits.maxUploadBytes,
-        maxPixels: options.maxPixels ?? defaultServingLimits.maxPixels,
+      ...pick(options, ["maxDelayMs", "window", "queueLimit"]),
+      imageLimits: { maxBytes, maxPixels },
+      logger,
+      onBatch: (size) => metrics.observe({ type: "batch", size }),
+    });
+  let models: ModelRepository | undefined;
+  const initial = await open(options.bundlePath);
+  const modelsDirectory = options.modelsDirectory ?? dirname(initial.bundle.directory);
+  models = stack.use(
+    new ModelRepository({
+      initial,
+      open,
+      list: () => listBundles(modelsDirectory, { check: "metadata" }),
+      ...(options.maxLoadedModels === undefined ? {} : { maxLoaded: options.maxLoadedModels }),
+      onListing: (outcome) => metrics.observe({ type: "cache", cache: "model_listing", outcome }),
+      onReload(outcome, name, error) {
+        metrics.observe({ type: "reload", outcome });
+        if (outcome === "loaded") logger.info({ channel: "system", model: name }, "model loaded");
+        if (outcome === "refused") logger.error({ channel: "system", err: error, model: name }, "model refused");
       },
     }),
   );
-  const system = createSystemMonitor({ diskPath: bundle.directory });
+  let accepting = true;
   const app = await createApp({
-    bundle,
-    classifier,
-    listModels: cachedListing(options.modelsDirectory ?? dirname(bundle.directory)),
-    metrics: createServiceMetrics({ system }),
+    models,
+    metrics,
     system,
     logger,
     version,
-    limits: pick(options, Object.keys(defaultServingLimits) as (keyof ServingLimits)[]),
+    limits,
+    access: { ...loopbackPolicy, ...options.access, listenHost: host },
+    links: options.links ?? {},
+    drift,
+    alerts: options.alerts,
+    logs: options.logs,
+    accepting: () => accepting,
   });
-  stack.use({ [Symbol.asyncDispose]: () => app.close() });
+  stack.defer(async () => {
+    logger.info({ channel: "system" }, "stopping");
+    accepting = false;
+    if (options.drainDelayMs !== undefined) await sleep(options.drainDelayMs);
+    // A closing listener of Node checks request timeouts no more: what has not ended by its own limit ends here.
+    const { requestTimeoutMs, predictTimeoutMs } = { ...defaultServingLimits, ...limits };
+    const force = setTimeout(() => app.server.closeAllConnections(), Math.max(requestTimeoutMs, predictTimeoutMs));
+    try {
+      await app.close();
+    } finally {
+      clearTimeout(force);
+    }
+  });
   try {
     await app.listen({ host, port });
   } catch (cause) {
@@ -95,7 +152,10 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   }
   const address = app.server.address() as AddressInfo;
   const url = `http://${hostInUrl(host)}:${address.port}`;
-  logger.info({ url, model: metadata.name, workers, threads, maxBatchSize }, "listening");
+  logger.info(
+    { channel: "system", url, model: initial.bundle.metadata.name, workers, threads, maxBatchSize },
+    "listening",
+  );
 
   const resources = stack.move();
   let closing: Promise<void> | undefined;
@@ -103,46 +163,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     closing ??= resources[Symbol.asyncDispose]();
     return closing;
   };
-  return { url, bundle, close, [Symbol.asyncDispose]: close };
-}
-
-/** The listing of a folder, read at most every five seconds. */
-function cachedListing(root: string): () => Promise<BundleListing> {
-  let last: { readonly at: number; readonly listing: Promise<BundleListing> } | undefined;
-  return () => {
-    if (last === undefined || performance.now() - last.at > 5000) {
-      const entry = { at: performance.now(), listing: listBundles(root, { check: "metadata" }) };
-      entry.listing.catch(() => {
-        // The caller sees the error; the next call tries again.
-        if (last === entry) last = undefined;
-      });
-      last = entry;
-    }
-    return last.listing;
-  };
-}
-
-function addressError(cause: unknown, host: string, port: number): unknown {
-  const code = (cause as NodeJS.ErrnoException).code;
-  const reasons: Partial<Record<string, string>> = {
-    EADDRINUSE: "another program uses it",
-    EACCES: "this user may not use it",
-    EADDRNOTAVAIL: "this machine has no such address",
-    ENOTFOUND: "the host name is unknown",
-  };
-  const reason = code === undefined ? undefined : reasons[code];
-  if (reason === undefined) return cause;
-  return new PipelineError("ADDRESS_UNAVAILABLE", `cannot listen on ${host} port ${port}: ${reason}`, {
-    remedy: "choose another with --port or --host",
-    details: { host, port },
-    cause,
-  });
-}
-
-/** A wildcard address is no address to visit. */
-function hostInUrl(host: string): string {
-  if (host === "0.0.0.0" || host === "::") return "localhost";
-  return host.includes(":") ? `[${host}]` : host;
+  return { url, bundle: initial.bundle, models, close, [Symbol.asyncDispose]: close };
 }
 
 function pick<T extends object, K extends keyof T>(source: T, keys: readonly K[]): Pick<T, K> {
@@ -150,34 +171,4 @@ function pick<T extends object, K extends keyof T>(source: T, keys: readonly K[]
     T,
     K
   >;
-}
-
-/** AsyncDisposableStack, which Node 20 lacks: disposes in reverse order, all of them, and reports the first failure. */
-class AsyncDisposableStackCompat implements AsyncDisposable {
-  #resources: AsyncDisposable[] = [];
-
-  use<T extends AsyncDisposable>(resource: T): T {
-    this.#resources.push(resource);
-    return resource;
-  }
-
-  /** Hands the resources over: this stack disposes nothing any more. */
-  move(): AsyncDisposableStackCompat {
-    const moved = new AsyncDisposableStackCompat();
-    moved.#resources = this.#resources;
-    this.#resources = [];
-    return moved;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    const errors: unknown[] = [];
-    for (const resource of this.#resources.splice(0).reverse()) {
-      try {
-        await resource[Symbol.asyncDispose]();
-      } catch (error) {
-        errors.push(error);
-      }
-    }
-    if (errors.length > 0) throw errors[0];
-  }
 }

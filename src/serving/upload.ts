@@ -2,48 +2,88 @@ import type { Readable } from "node:stream";
 import type { FastifyRequest } from "fastify";
 import { isPipelineError, PipelineError } from "../base/errors.ts";
 
+export interface UploadLimits {
+  readonly maxBytes: number;
+  readonly maxFiles: number;
+}
+
 /**
- * The bytes of the one file of a multipart request.
+ * The bytes of the images of a request: multipart form files in the field "file", a raw image body, or what
+ * `fromJson` finds in a JSON body.
  * @throws UNSUPPORTED_MEDIA_TYPE, REQUEST_INVALID or IMAGE_TOO_LARGE with what to change
  */
-export async function readUpload(request: FastifyRequest, field: string, maxBytes: number): Promise<Buffer> {
-  if (!request.isMultipart()) {
-    throw new PipelineError(
-      "UNSUPPORTED_MEDIA_TYPE",
-      `expected multipart/form-data, got ${(request.headers["content-type"] ?? "no content type").slice(0, 100)}`,
-      { remedy: `send the image as the form field "${field}", as curl -F ${field}=@image.jpg does` },
-    );
+export async function readImages(
+  request: FastifyRequest,
+  limits: UploadLimits,
+  fromJson: (body: unknown) => readonly string[],
+): Promise<readonly Uint8Array[]> {
+  if (request.isMultipart()) return readForm(request, "file", limits);
+  if (Buffer.isBuffer(request.body)) {
+    if (request.body.length > limits.maxBytes) throw tooLarge(limits.maxBytes);
+    return [request.body];
   }
-  let bytes: Buffer | undefined;
+  if (request.headers["content-type"]?.toLowerCase().startsWith("application/json")) {
+    return fromJson(request.body).map((text, index) => decodeBase64(text, index, limits.maxBytes));
+  }
+  throw new PipelineError(
+    "UNSUPPORTED_MEDIA_TYPE",
+    `expected multipart/form-data, got ${(request.headers["content-type"] ?? "no content type").slice(0, 100)}`,
+    { remedy: 'send the image as the form field "file", as curl -F file=@image.jpg does' },
+  );
+}
+
+async function readForm(
+  request: FastifyRequest,
+  field: string,
+  { maxBytes, maxFiles }: UploadLimits,
+): Promise<readonly Uint8Array[]> {
+  const images: Uint8Array[] = [];
   let other: string | undefined;
-  let files = 0;
+  const one = maxFiles === 1;
+  const tooMany = (cause?: unknown) =>
+    new PipelineError("REQUEST_INVALID", `the request has more than ${one ? "one file" : `${maxFiles} files`}`, {
+      remedy: one ? "send one image per request, or several to /predict/batch" : "send them in several requests",
+      cause,
+    });
   try {
-    // Two files: enough to see that there is more than one.
-    for await (const part of request.parts({
-      limits: { fileSize: maxBytes, files: 2, fields: 20, parts: 22, fieldSize: 4096 },
-    })) {
+    // One more than allowed: enough to see that there are too many.
+    const limits = { fileSize: maxBytes, files: maxFiles + 1, fields: 20, parts: maxFiles + 21, fieldSize: 4096 };
+    for await (const part of request.parts({ limits })) {
       if (part.type === "file" && part.fieldname === field) {
-        files++;
-        bytes = await part.toBuffer();
+        images.push(await part.toBuffer());
+        if (images.length > maxFiles) throw tooMany();
       } else {
         other ??= part.type === "file" ? `a file in ${quoted(part.fieldname)}` : `text in ${quoted(part.fieldname)}`;
         if (part.type === "file") await drain(part.file);
       }
     }
   } catch (error) {
+    if ((error as { code?: string }).code === "FST_FILES_LIMIT") throw tooMany(error);
     throw asUploadError(error, field, maxBytes);
   }
-  if (files > 1) {
-    throw new PipelineError("REQUEST_INVALID", `the request has ${files} files in the field "${field}"`, {
-      remedy: "send one image per request",
-    });
-  }
-  if (bytes === undefined) {
+  if (images.length === 0) {
     const found = other === undefined ? "" : ` but ${other}`;
     throw new PipelineError("REQUEST_INVALID", `the request has no file in a field named "${field}"${found}`, {
       remedy: `send the image as curl -F ${field}=@image.jpg does`,
     });
   }
+  return images;
+}
+
+const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}(?:==)?|[A-Za-z0-9+/]{3}=?)?$/;
+
+/** Strict: Buffer.from would skip what is no base64. */
+export function decodeBase64(text: string, index: number, maxBytes: number): Uint8Array {
+  const comma = text.startsWith("data:") ? text.slice(0, 200).indexOf(";base64,") : -1;
+  const data = comma === -1 ? text : text.slice(comma + ";base64,".length);
+  if (data.length > Math.ceil(maxBytes / 3) * 4) throw tooLarge(maxBytes);
+  if (!base64.test(data)) {
+    throw new PipelineError("REQUEST_INVALID", `image ${index} is no base64`, {
+      remedy: "encode the bytes of the image file in base64, without line breaks",
+    });
+  }
+  const bytes = Buffer.from(data, "base64");
+  if (bytes.length > maxBytes) throw tooLarge(maxBytes);
   return bytes;
 }
 
@@ -55,21 +95,17 @@ async function drain(stream: Readable): Promise<void> {
   });
 }
 
+function tooLarge(maxBytes: number, cause?: unknown): PipelineError {
+  return new PipelineError("IMAGE_TOO_LARGE", `the uploaded file has more than ${maxBytes} bytes`, {
+    remedy: "send a smaller or more compressed image",
+    cause,
+  });
+}
+
 function asUploadError(error: unknown, field: string, maxBytes: number): PipelineError {
   if (isPipelineError(error)) return error;
   const code = (error as { code?: string }).code;
-  if (code === "FST_REQ_FILE_TOO_LARGE") {
-    return new PipelineError("IMAGE_TOO_LARGE", `the uploaded file has more than ${maxBytes} bytes`, {
-      remedy: "send a smaller or more compressed image",
-      cause: error,
-    });
-  }
-  if (code === "FST_FILES_LIMIT") {
-    return new PipelineError("REQUEST_INVALID", "the request has more than one file", {
-      remedy: "send one image per request",
-      cause: error,
-    });
-  }
+  if (code === "FST_REQ_FILE_TOO_LARGE") return tooLarge(maxBytes, error);
   if (code === "FST_PARTS_LIMIT" || code === "FST_FIELDS_LIMIT") {
     return new PipelineError("REQUEST_INVALID", "the request has too many form fields", {
       remedy: `send the field "${field}" only`,

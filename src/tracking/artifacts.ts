@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto";
-import { constants } from "node:fs";
+import { constants, createReadStream } from "node:fs";
 import { copyFile, lstat, mkdir, open, readdir, readFile, realpath, rename, rm } from "node:fs/promises";
 import { dirname, join, resolve, sep } from "node:path";
+import type { Readable } from "node:stream";
 import { isMissing, syncFolder, writeFileDurably } from "../base/durable.ts";
 import { PipelineError } from "../base/errors.ts";
 import type { FileInfo } from "./types.ts";
@@ -10,22 +11,42 @@ import { invalid } from "./validation.ts";
 export const defaultArtifactRoot = "runs/artifacts";
 
 const scheme = "mlflow-artifacts:/";
+
+/** The URI of the root itself. */
+export const artifactRootUri = scheme;
+
 const incoming = ".incoming";
 const maxPathLength = 1000;
 
 /**
- * Files of runs below one folder. An artifact URI is "mlflow-artifacts:/EXPERIMENT/RUN/artifacts", paths below it are
- * relative with "/". A file appears whole or not at all. Methods reject with TRACKING_INVALID for a path that could
+ * Files of runs below one folder. An artifact URI is "mlflow-artifacts:/EXPERIMENT/RUN/artifacts"
+ * ("mlflow-artifacts:/" is the root), paths below it are relative with "/". A file appears whole or not at all. Methods reject with TRACKING_INVALID for a path that could
  * lead elsewhere, TRACKING_NOT_FOUND for a missing file, TRACKING_STORE_FAILED when the disk fails.
  */
-export interface ArtifactStore {
+export interface ArtifactStore extends ArtifactAccess {
   readonly root: string;
+  /** Where a file lies, for streaming it. */
+  locate(artifactUri: string, path: string): Promise<string>;
+  /** Removes a file, or a folder with all that is in it. What is not there is fine. */
+  remove(artifactUri: string, path: string): Promise<void>;
+}
+
+/** Reading and writing artifacts, wherever they lie. */
+export interface ArtifactAccess {
   write(artifactUri: string, path: string, data: Uint8Array | string): Promise<void>;
+  /**
+   * Writes what a stream gives.
+   * @throws TRACKING_INVALID when it gives more than `maxBytes`; nothing is kept then
+   */
+  writeStream(
+    artifactUri: string,
+    path: string,
+    source: { readonly stream: AsyncIterable<Uint8Array>; readonly maxBytes: number },
+  ): Promise<void>;
   /** Copies a file, or a folder with all that is in it (symbolic links are refused). */
   copyIn(artifactUri: string, path: string, source: string): Promise<void>;
   read(artifactUri: string, path: string): Promise<Uint8Array>;
-  /** Where a file lies, for streaming it. */
-  locate(artifactUri: string, path: string): Promise<string>;
+  readStream(artifactUri: string, path: string): Promise<Readable>;
   /** Direct children of a folder sorted by name; none when it does not exist. */
   list(artifactUri: string, path?: string): Promise<readonly FileInfo[]>;
 }
@@ -83,11 +104,46 @@ export function openArtifactStore({ root = defaultArtifactRoot }: { readonly roo
         const file = target(artifactUri, nonEmpty(path));
         await place(file, (temporary) => writeFileDurably(temporary, data));
       }),
+    writeStream: (artifactUri, path, { stream, maxBytes }) =>
+      within(async () => {
+        const file = target(artifactUri, nonEmpty(path));
+        await place(file, (temporary) => writeBounded(temporary, { stream, maxBytes, path }));
+      }),
+    remove: (artifactUri, path) =>
+      within(async () => {
+        const file = target(artifactUri, nonEmpty(path));
+        await checkInside(base, dirname(file));
+        await rm(file, { recursive: true, force: true }).catch((error: unknown) => {
+          throw failed(path, error);
+        });
+      }),
     copyIn: (artifactUri, path, source) => within(() => copy(target(artifactUri, path), resolve(source))),
     locate: (artifactUri, path) => within(() => locate(artifactUri, nonEmpty(path))),
+    readStream: (artifactUri, path) => within(async () => createReadStream(await locate(artifactUri, nonEmpty(path)))),
     read: (artifactUri, path) => within(async () => readFile(await locate(artifactUri, nonEmpty(path)))),
     list: (artifactUri, path = "") => within(() => listFolder(base, { folder: target(artifactUri, path), path })),
   };
+}
+
+interface BoundedSource {
+  readonly stream: AsyncIterable<Uint8Array>;
+  readonly maxBytes: number;
+  readonly path: string;
+}
+
+async function writeBounded(file: string, { stream, maxBytes, path }: BoundedSource): Promise<void> {
+  await using output = await open(file, "wx");
+  let bytes = 0;
+  for await (const chunk of stream) {
+    bytes += chunk.byteLength;
+    if (bytes > maxBytes)
+      throw invalid(`the artifact ${path} has more than ${maxBytes} bytes`, "raise the limit of the server", {
+        path,
+        maxBytes,
+      });
+    await output.writeFile(chunk);
+  }
+  await output.sync();
 }
 
 async function listFolder(
@@ -102,6 +158,7 @@ async function listFolder(
   const infos: FileInfo[] = [];
   for (const entry of entries) {
     const here = path === "" ? entry.name : `${path}/${entry.name}`;
+    if (entry.name === incoming) continue;
     if (entry.isDirectory()) infos.push({ path: here, isDir: true, fileSize: undefined });
     else if (entry.isFile())
       infos.push({ path: here, isDir: false, fileSize: (await lstat(join(folder, entry.name))).size });
@@ -122,8 +179,12 @@ function nonEmpty(path: string): string {
 function segmentsOf(artifactUri: string, path: string): string[] {
   if (!artifactUri.startsWith(scheme))
     throw invalid(`the artifact URI ${JSON.stringify(artifactUri)}`, `use one that starts with ${scheme}`);
-  const relative = artifactUri.slice(scheme.length).replace(/^\/+/, "");
-  return [...safeSegments(relative), ...(path === "" ? [] : safeSegments(path))];
+  // After an authority ("mlflow-artifacts://host/…") comes the same path.
+  const relative = artifactUri
+    .slice(scheme.length)
+    .replace(/^\/[^/]*/, "")
+    .replace(/^\/+/, "");
+  return [...(relative === "" ? [] : safeSegments(relative)), ...(path === "" ? [] : safeSegments(path))];
 }
 
 /** Parts of a relative path, none of which can leave the folder, on any system and however it is decoded again. */

@@ -7,7 +7,8 @@ import type { TrainEvent } from "../training/events.ts";
 import { openArtifactStore } from "./artifacts.ts";
 import { readRunEnvironment } from "./run-environment.ts";
 import { RunLogger, type RunLoggerOptions } from "./run-logger.ts";
-import { openSqliteStore } from "./sqlite-store.ts";
+import { storeTarget } from "./run-target.ts";
+import { openSqlStore } from "./sql/store.ts";
 import type { TrackingStore } from "./store.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "cifar-run-logger-"));
@@ -66,12 +67,18 @@ const stop = (reason: Extract<TrainEvent, { type: "stop" }>["reason"]): TrainEve
 
 let store: TrackingStore;
 beforeEach(async () => {
-  store = await openSqliteStore({ path: ":memory:" });
+  store = await openSqlStore({ path: ":memory:" });
 });
 afterEach(() => store.close());
 
 function logger(options: Partial<RunLoggerOptions> = {}): RunLogger {
-  return new RunLogger({ store, artifacts, experimentName: "exp", runName: "first", environment, ...options });
+  return new RunLogger({
+    target: storeTarget({ store, artifacts }),
+    experimentName: "exp",
+    runName: "first",
+    environment,
+    ...options,
+  });
 }
 
 /** The store with some methods replaced. */
@@ -114,8 +121,10 @@ describe("RunLogger", () => {
     });
     const latest = Object.fromEntries(data.metrics.map(({ key, value }) => [key, value]));
     expect(latest).toMatchObject({ train_loss: 1, val_accuracy: 0.8, val_f1: 0.795, images_per_second: 120 });
-    expect((await store.getMetricHistory(log.runId!, "step_loss")).map((point) => point.step)).toEqual([1, 10, 20]);
-    expect((await store.getMetricHistory(log.runId!, "val_loss")).map((point) => point.step)).toEqual([1]);
+    expect((await store.getMetricHistory(log.runId!, "step_loss")).items.map((point) => point.step)).toEqual([
+      1, 10, 20,
+    ]);
+    expect((await store.getMetricHistory(log.runId!, "val_loss")).items.map((point) => point.step)).toEqual([1]);
     const saved = Buffer.from(await artifacts.read(info.artifactUri, "validation.json")).toString();
     expect(JSON.parse(saved)).toMatchObject({ epoch: 1, accuracy: 0.8, confusion: [[1]] });
     expect((await artifacts.list(info.artifactUri)).map(({ path }) => path)).toEqual([
@@ -142,7 +151,7 @@ describe("RunLogger", () => {
     const problems: unknown[] = [];
     const broken = withMethods({ getExperimentByName: down, createRun: down, logBatch: down });
     const log = logger({
-      store: broken,
+      target: storeTarget({ store: broken, artifacts }),
       onProblem: (error) => {
         problems.push(error);
         throw new Error("the listener fails too");
@@ -163,7 +172,7 @@ describe("RunLogger", () => {
     const flaky = withMethods({
       logBatch: (runId, batch) => (isDown ? down() : store.logBatch(runId, batch)),
     });
-    const log = logger({ store: flaky, params: { a: "1" } });
+    const log = logger({ target: storeTarget({ store: flaky, artifacts }), params: { a: "1" } });
     log.onEvent(start);
     log.onEvent(epoch);
     await log.flush();
@@ -215,7 +224,7 @@ describe("RunLogger", () => {
     const log = logger({ params: { long: "x".repeat(10_000) } });
     await log.flush();
     expect((await store.getRun(log.runId!)).data.params[0]?.value).toHaveLength(6000);
-    const broken = logger({ store: withMethods({ createRun: down }) });
+    const broken = logger({ target: storeTarget({ store: withMethods({ createRun: down }), artifacts }) });
     for (let i = 0; i < 60_000; i++) broken.logMetrics({ m: i }, i);
     expect((await broken.finish()).lost).toBeGreaterThanOrEqual(60_000);
   });
@@ -229,14 +238,19 @@ describe("RunLogger", () => {
         return store.logBatch(runId, batch);
       },
     });
-    const log = logger({ store: counting, now: () => time, flushIntervalMs: 1000, stepInterval: 1 });
+    const log = logger({
+      target: storeTarget({ store: counting, artifacts }),
+      now: () => time,
+      flushIntervalMs: 1000,
+      stepInterval: 1,
+    });
     for (let i = 1; i <= 50; i++) {
       time = i * 50;
       log.onEvent(step(i));
     }
     await log.flush();
     expect(batches).toBeLessThanOrEqual(4);
-    expect(await store.getMetricHistory(log.runId!, "step_loss")).toHaveLength(50);
+    expect((await store.getMetricHistory(log.runId!, "step_loss")).items).toHaveLength(50);
   });
 });
 

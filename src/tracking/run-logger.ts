@@ -1,16 +1,15 @@
 import { isPipelineError } from "../base/errors.ts";
 import type { StopReason, TrainEvent } from "../training/events.ts";
-import type { ArtifactStore } from "./artifacts.ts";
 import { environmentTags, type RunEnvironment } from "./run-environment.ts";
-import type { Batch, TrackingStore } from "./store.ts";
+import type { ArtifactSource, ModelRegistration, RunTarget } from "./run-target.ts";
+import type { Batch } from "./store.ts";
 import { recordOf, statusOf } from "./training-record.ts";
-import { trackingLimits as limits, type Metric, type Tag, type TerminalStatus } from "./types.ts";
+import { type DatasetInput, trackingLimits as limits, type Metric, type Tag, type TerminalStatus } from "./types.ts";
 
 const maxPendingMetrics = 50_000;
 
 export interface RunLoggerOptions {
-  readonly store: TrackingStore;
-  readonly artifacts: ArtifactStore;
+  readonly target: RunTarget;
   readonly experimentName: string;
   readonly runName: string;
   readonly environment: RunEnvironment;
@@ -38,8 +37,6 @@ export interface RunLoggerSummary {
   readonly lost: number;
 }
 
-type ArtifactSource = { readonly data: string | Uint8Array } | { readonly file: string };
-
 /**
  * Records one training run. It buffers, writes in the background and never throws into the training: a failing store is
  * reported once, the data are kept and tried again at the next write, and what could not be written in the end is
@@ -52,7 +49,9 @@ export class RunLogger {
   readonly #params: Map<string, string>;
   readonly #tags: Map<string, string>;
   readonly #artifacts = new Map<string, ArtifactSource>();
-  #run: { readonly runId: string; readonly artifactUri: string } | undefined;
+  #inputs: DatasetInput[] = [];
+  #registration: ModelRegistration | undefined;
+  #isOpen = false;
   #stopReason: StopReason | undefined;
   #finished: Promise<RunLoggerSummary> | undefined;
   #writing: Promise<void> = Promise.resolve();
@@ -72,7 +71,7 @@ export class RunLogger {
 
   /** Id of the run, once the store has taken it. */
   get runId(): string | undefined {
-    return this.#run?.runId;
+    return this.#options.target.runId;
   }
 
   get failures(): number {
@@ -110,6 +109,16 @@ export class RunLogger {
     this.#artifacts.set(path, source);
   }
 
+  /** A dataset that the run works on. */
+  logInput(input: DatasetInput): void {
+    this.#inputs.push(input);
+  }
+
+  /** Enters a model among the artifacts into the registry, once these are written. */
+  registerModel(registration: ModelRegistration): void {
+    this.#registration = registration;
+  }
+
   /** Writes what is pending, after the writes before it. Never rejects. */
   flush(): Promise<void> {
     this.#lastWrite = this.#now();
@@ -125,13 +134,9 @@ export class RunLogger {
 
   async #finish(status: TerminalStatus): Promise<RunLoggerSummary> {
     await this.flush();
-    if (this.#run !== undefined) {
-      const { runId } = this.#run;
-      await this.#attempt(async () => {
-        await this.#options.store.updateRun(runId, { status, endTime: this.#now() });
-      });
-    }
-    const pending = this.#metrics.length + this.#params.size + this.#tags.size + this.#artifacts.size;
+    if (this.#isOpen) await this.#attempt(() => this.#options.target.update({ status, endTime: this.#now() }));
+    const waiting = this.#inputs.length + (this.#registration === undefined ? 0 : 1);
+    const pending = this.#metrics.length + this.#params.size + this.#tags.size + this.#artifacts.size + waiting;
     return { runId: this.runId, failures: this.#failures, lost: this.#lost + pending };
   }
 
@@ -154,24 +159,27 @@ export class RunLogger {
   }
 
   async #write(): Promise<void> {
-    this.#run ??= await this.#openRun();
-    const { runId, artifactUri } = this.#run;
-    await this.#drain(this.#params, limits.paramsPerBatch, (params) => this.#send(runId, { params }));
-    await this.#drain(this.#tags, limits.tagsPerBatch, (tags) => this.#send(runId, { tags }));
+    const { target } = this.#options;
+    if (!this.#isOpen) await this.#open();
+    await this.#drain(this.#params, limits.paramsPerBatch, (params) => this.#send({ params }));
+    await this.#drain(this.#tags, limits.tagsPerBatch, (tags) => this.#send({ tags }));
     while (this.#metrics.length > 0) {
       const metrics = this.#metrics.slice(0, limits.metricsPerBatch);
-      await this.#send(runId, { metrics });
+      await this.#send({ metrics });
       const sent = new Set(metrics);
       this.#metrics = this.#metrics.filter((metric) => !sent.has(metric));
     }
+    const inputs = [...this.#inputs];
+    if (inputs.length > 0) await this.#orLose(inputs.length, () => target.logInputs(inputs));
+    this.#inputs = this.#inputs.filter((input) => !inputs.includes(input));
     for (const [path, source] of [...this.#artifacts]) {
-      await this.#orLose(1, () =>
-        "file" in source
-          ? this.#options.artifacts.copyIn(artifactUri, path, source.file)
-          : this.#options.artifacts.write(artifactUri, path, source.data),
-      );
+      await this.#orLose(1, () => target.writeArtifact(path, source));
       if (this.#artifacts.get(path) === source) this.#artifacts.delete(path);
     }
+    const registration = this.#registration;
+    if (registration === undefined) return;
+    await this.#orLose(1, () => target.registerModel(registration));
+    this.#registration = undefined;
   }
 
   /** Sends a map's entries in batches and removes those that have not changed since. */
@@ -188,9 +196,9 @@ export class RunLogger {
     }
   }
 
-  #send(runId: string, batch: Batch): Promise<void> {
+  #send(batch: Batch): Promise<void> {
     const count = (batch.metrics?.length ?? 0) + (batch.params?.length ?? 0) + (batch.tags?.length ?? 0);
-    return this.#orLose(count, () => this.#options.store.logBatch(runId, batch));
+    return this.#orLose(count, () => this.#options.target.logBatch(batch));
   }
 
   /** Data that the store refuses for what they are would be refused again: they are given up, and counted. */
@@ -204,35 +212,20 @@ export class RunLogger {
     }
   }
 
-  async #openRun(): Promise<{ readonly runId: string; readonly artifactUri: string }> {
-    const { store, experimentName, runName, environment, resumeRunId } = this.#options;
-    if (resumeRunId !== undefined) {
-      const { info, data } = await store.getRun(resumeRunId);
-      await store.updateRun(resumeRunId, { status: "RUNNING" });
-      // Params are written once: those that a resumed run has stay, changed ones are kept as tags.
-      for (const { key, value } of data.params) {
-        const wanted = this.#params.get(key);
-        this.#params.delete(key);
-        if (wanted !== undefined && wanted !== value) this.#tags.set(`resumed.${key}`, wanted);
-      }
-      return info;
+  async #open(): Promise<void> {
+    const { target, experimentName, runName, environment, resumeRunId } = this.#options;
+    const { takenParams } = await target.openRun({
+      experimentName,
+      init: { runName, userId: environment.user, startTime: this.#now() },
+      ...(resumeRunId === undefined ? {} : { resumeRunId }),
+    });
+    // Params are written once: those that a resumed run has stay, changed ones are kept as tags.
+    for (const { key, value } of takenParams) {
+      const wanted = this.#params.get(key);
+      this.#params.delete(key);
+      if (wanted !== undefined && wanted !== value) this.#tags.set(`resumed.${key}`, wanted);
     }
-    const existing = await store.getExperimentByName(experimentName);
-    const experiment = existing ?? (await this.#createExperiment(experimentName));
-    const { info } = await store.createRun(experiment.experimentId, { runName, userId: environment.user });
-    return info;
-  }
-
-  async #createExperiment(name: string): Promise<{ readonly experimentId: string }> {
-    const { store } = this.#options;
-    try {
-      return await store.createExperiment(name);
-    } catch (error) {
-      // Another process may have created it in between.
-      const other = isPipelineError(error, "TRACKING_EXISTS") ? await store.getExperimentByName(name) : undefined;
-      if (other === undefined) throw error;
-      return other;
-    }
+    this.#isOpen = true;
   }
 }
 

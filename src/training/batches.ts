@@ -1,13 +1,19 @@
 import { PipelineError } from "../base/errors.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import type { Named, Tensor } from "../tensor/tensor.ts";
 
+/** What a training step is fed with, by the names of its inputs: images, or the features of a frozen part. */
 export interface TrainBatch {
   /** Within the epoch, counted from 0. */
   readonly step: number;
-  readonly images: Tensor<"uint8">;
   readonly labels: Tensor<"int32">;
-  readonly theta: Tensor<"float32">;
+  readonly images?: Tensor<"uint8">;
+  /** Inputs "augment/NAME" by name. */
+  readonly augmentation?: Named<Tensor<"float32">>;
+  readonly features?: Tensor<"float32">;
 }
+
+/** The inputs that come with the batch. */
+export const batchInputs = ["images", "features", "labels"] as const;
 
 /** Where training batches come from; they depend on (seed, epoch, step) alone. Epochs count from 0. */
 export interface BatchSource {

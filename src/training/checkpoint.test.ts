@@ -4,10 +4,10 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { isPipelineError } from "../base/errors.ts";
+import { decodeSafetensors, encodeSafetensors } from "../tensor/safetensors.ts";
 import { floats, tensor } from "../tensor/tensor.ts";
 import { type Checkpoint, loadCheckpoint, readCheckpoint, saveCheckpoint } from "./checkpoint.ts";
 import { nothingYet } from "./early-stopping.ts";
-import { decodeSafetensors, encodeSafetensors } from "./safetensors.ts";
 
 const checkpointAt = (globalStep: number): Checkpoint => ({
   progress: {

@@ -3,10 +3,10 @@ import { join } from "node:path";
 import { z } from "zod";
 import { isMissing, syncFolder, writeFileDurably } from "../base/durable.ts";
 import { isPipelineError, PipelineError } from "../base/errors.ts";
+import { decodeSafetensors, encodeSafetensors } from "../tensor/safetensors.ts";
 import type { Named, Tensor } from "../tensor/tensor.ts";
 import type { BestSoFar } from "./early-stopping.ts";
 import type { ClassificationMetrics } from "./metrics.ts";
-import { decodeSafetensors, encodeSafetensors } from "./safetensors.ts";
 
 const metricsSchema = z.object({
   loss: z.number(),
@@ -80,13 +80,7 @@ const maxFileBytes = 2 ** 36;
 export async function saveCheckpoint(directory: string, checkpoint: Checkpoint): Promise<string> {
   const path = join(directory, fileName);
   const temporary = `${path}.partial`;
-  const bytes = encodeSafetensors({
-    tensors: {
-      ...withPrefix(prefixes.state, checkpoint.state),
-      ...withPrefix(prefixes.bestWeights, checkpoint.bestWeights),
-    },
-    metadata: { format: "cifar-pipeline-checkpoint", progress: JSON.stringify(checkpoint.progress) },
-  });
+  const bytes = encodeCheckpoint(checkpoint);
   await mkdir(directory, { recursive: true });
   await rm(temporary, { force: true });
   await writeFileDurably(temporary, bytes);
@@ -94,6 +88,32 @@ export async function saveCheckpoint(directory: string, checkpoint: Checkpoint):
   await rename(temporary, path);
   await syncFolder(directory);
   return path;
+}
+
+/** A checkpoint as the bytes of its file. */
+export function encodeCheckpoint({ progress, state, bestWeights }: Checkpoint): Uint8Array {
+  return encodeSafetensors({
+    tensors: { ...withPrefix(prefixes.state, state), ...withPrefix(prefixes.bestWeights, bestWeights) },
+    metadata: { format: "cifar-pipeline-checkpoint", progress: JSON.stringify(progress) },
+  });
+}
+
+/** @throws CHECKPOINT_DAMAGED; `from` names where the bytes come from */
+export function decodeCheckpoint(bytes: Uint8Array, from: string): Checkpoint {
+  try {
+    const { tensors, metadata } = decodeSafetensors(bytes, { digest: "required" });
+    return {
+      progress: progressSchema.parse(JSON.parse(metadata.progress ?? "null")),
+      state: withoutPrefix(prefixes.state, tensors),
+      bestWeights: withoutPrefix(prefixes.bestWeights, tensors),
+    };
+  } catch (cause) {
+    const why = cause instanceof z.ZodError ? z.prettifyError(cause) : (cause as Error).message;
+    throw new PipelineError("CHECKPOINT_DAMAGED", `the checkpoint ${from} cannot be read: ${why}`, {
+      remedy: "delete it to start anew or from the previous one",
+      cause,
+    });
+  }
 }
 
 export interface LoadedCheckpoint {
@@ -132,21 +152,7 @@ export async function loadCheckpoint(directory: string): Promise<LoadedCheckpoin
 
 /** @throws CHECKPOINT_NOT_FOUND, CHECKPOINT_DAMAGED */
 export async function readCheckpoint(path: string): Promise<Checkpoint> {
-  const bytes = await readBounded(path);
-  try {
-    const { tensors, metadata } = decodeSafetensors(bytes, { digest: "required" });
-    return {
-      progress: progressSchema.parse(JSON.parse(metadata.progress ?? "null")),
-      state: withoutPrefix(prefixes.state, tensors),
-      bestWeights: withoutPrefix(prefixes.bestWeights, tensors),
-    };
-  } catch (cause) {
-    const why = cause instanceof z.ZodError ? z.prettifyError(cause) : (cause as Error).message;
-    throw new PipelineError("CHECKPOINT_DAMAGED", `the checkpoint ${path} cannot be read: ${why}`, {
-      remedy: "delete it to start anew or from the previous one",
-      cause,
-    });
-  }
+  return decodeCheckpoint(await readBounded(path), path);
 }
 
 async function readBounded(path: string): Promise<Uint8Array> {

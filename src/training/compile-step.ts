@@ -2,29 +2,27 @@ import { gradients } from "../autodiff/grad.ts";
 import { PipelineError } from "../base/errors.ts";
 import * as g from "../graph/build.ts";
 import { defineGraph, type Graph, type Variable } from "../graph/graph.ts";
-import type { OpAttrs } from "../graph/ops.ts";
 import { autocast } from "../graph/passes/autocast.ts";
 import type { Value } from "../graph/value.ts";
-import type { Model } from "../models/model.ts";
+import type { Network } from "../models/model.ts";
 import { correctCount, crossEntropy } from "../nn/losses.ts";
+import type { NormStatistics } from "../nn/module.ts";
 import { trace } from "../nn/trace.ts";
 import { clipByGlobalNorm, globalNorm } from "../optim/clip.ts";
 import { blendInto } from "../optim/ema.ts";
 import { lookaheadUpdate } from "../optim/lookahead.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
-import { floats, type Named, type Tensor, zeros } from "../tensor/tensor.ts";
+import { type Named, type Tensor, zeros } from "../tensor/tensor.ts";
+import { nextInBatch } from "./augment-images.ts";
+import { type ImagePreparation, type PreparedImages, prepareImages } from "./prepare-images.ts";
 
 export interface StepOptions {
-  readonly model: Model;
+  readonly model: Network;
   readonly optimizer: Optimizer;
   /** Images in a step. */
   readonly batchSize: number;
-  /** Size of the fed images; default: the model's. Other sizes are resized, after augmentation. */
-  readonly imageHeight?: number;
-  readonly imageWidth?: number;
-  /** Per channel on the scale 0..1: (x / 255 - mean) / std. */
-  readonly mean: readonly number[];
-  readonly std: readonly number[];
+  /** How images are prepared; a network of features has none. */
+  readonly images?: ImagePreparation | undefined;
   readonly labelSmoothing?: number;
   /** What is differentiated: the mean of the loss over the batch, or its sum. The loss put out is the mean. */
   readonly reduction?: "mean" | "sum";
@@ -32,12 +30,14 @@ export interface StepOptions {
   readonly gradClipNorm?: number;
   /** "mixed": convolutions and matrix products in float16, on devices that have it; default "float32". */
   readonly precision?: "float32" | "mixed";
-  /** With it the graph has an input "theta" [N, 2, 3] that moves the images. */
-  readonly augmentation?: Pick<OpAttrs["affineSample"], "mode" | "border">;
   /** Averages of the weights that are kept beside them. */
   readonly averages?: readonly WeightAverage[];
+  /** What batch norm normalises by; default "batch". */
+  readonly normStatistics?: NormStatistics;
   /** Parameters that are left alone, beside those that are never trained. */
   readonly frozen?: readonly string[];
+  /** Processes that take this step together, each on `batchSize` images of its own; default 1. */
+  readonly processes?: number;
 }
 
 /** "ema": variables ema/NAME, scalar ema/blend. "lookahead": variables lookahead/NAME, scalars lookahead/blend, /sync. */
@@ -46,19 +46,31 @@ export type WeightAverage = "ema" | "lookahead";
 /**
  * The whole training step as one graph.
  *
- * Inputs: "images" uint8 [N, 3, H, W], "labels" int32 [N], "theta" float32 [N, 2, 3] where augmentation is on,
- * "uniforms/…" for dropout, and scalars: those of the optimiser and of the averages.
+ * Inputs: "images" uint8 [N, 3, H, W] (or "features"), "labels" int32 [N], "augment/…" where the images are
+ * augmented, "uniforms/…" for dropout, and scalars: those of the optimiser and of the averages.
  * Variables: parameters, buffers, optimiser slots, averages. Outputs: "loss" (mean, with label smoothing), "correct"
  * (number of images), "gradientNorm" (before clipping).
+ *
+ * With several processes all outputs are those of their images together, and what they do to the variables is the same
+ * in each; an input "stopping" (1 where a process is asked to stop) is summed to an output of that name.
  */
 export function buildTrainStep(options: StepOptions): Graph {
-  const forward = differentiate(options);
-  const update = applyGradients(options, forward);
+  const { processes = 1, model } = options;
+  const own = differentiate(options);
+  const sum = (value: Value): Value => (processes === 1 ? value : g.allReduce(value, "late"));
+  const stopping = g.input("stopping", "float32", []);
+  const gradients = Object.fromEntries(Object.entries(own.gradients).map(([name, value]) => [name, sum(value)]));
+  const update = applyGradients(options, { ...own, gradients });
   const graph = defineGraph({
-    name: `${options.model.name}-train-step`,
-    inputs: [...forward.inputs, ...update.scalars],
+    name: `${model.name}-train-step`,
+    inputs: [...own.inputs, ...update.scalars, ...(processes === 1 ? [] : [stopping])],
     variables: update.variables,
-    outputs: { loss: forward.loss, correct: forward.correct, gradientNorm: update.gradientNorm },
+    outputs: {
+      loss: sum(own.loss),
+      correct: sum(own.correct),
+      gradientNorm: update.gradientNorm,
+      ...(processes === 1 ? {} : { stopping: sum(stopping) }),
+    },
   });
   return options.precision === "mixed" ? autocast(graph) : graph;
 }
@@ -153,14 +165,20 @@ function differentiate(options: StepOptions): Differentiated & {
   readonly loss: Value;
   readonly correct: Value;
 } {
-  const { model, batchSize, labelSmoothing = 0, reduction = "mean" } = options;
-  const { imageHeight = model.height, imageWidth = model.width } = options;
-  const images = g.input("images", "uint8", [batchSize, 3, imageHeight, imageWidth]);
+  const { model, batchSize, labelSmoothing = 0, reduction = "mean", processes = 1 } = options;
   const labels = g.input("labels", "int32", [batchSize]);
-  const theta = options.augmentation === undefined ? [] : [g.input("theta", "float32", [batchSize, 2, 3])];
-  const x = prepare(images, theta[0], options);
-  const { output: logits, parameters, buffers, nextBuffers, uniforms } = trace(model.module, x, "train");
-  const loss = crossEntropy(logits, labels, { labelSmoothing, reduction });
+  const { inputs, x, mixShare } = networkInput(options);
+  const {
+    output: logits,
+    parameters,
+    buffers,
+    nextBuffers,
+    uniforms,
+  } = trace(model.module, x, "train", options.normStatistics);
+  const mixed = mixShare === undefined ? undefined : { labels: nextInBatch(labels), share: mixShare };
+  const ownLoss = crossEntropy(logits, labels, { labelSmoothing, reduction, mixed });
+  // This process's share of the mean over all.
+  const loss = reduction === "sum" || processes === 1 ? ownLoss : g.scale(ownLoss, 1 / processes);
   const trained = trainedParameters(options);
   const lossScale = options.precision === "mixed" ? LOSS_SCALE : 1;
   const scaledGradients = gradients(
@@ -170,29 +188,28 @@ function differentiate(options: StepOptions): Differentiated & {
   const cotangents =
     lossScale === 1 ? scaledGradients : scaledGradients.map((cotangent) => g.scale(cotangent, 1 / lossScale));
   return {
-    inputs: [images, labels, ...theta, ...uniforms],
+    inputs: [...inputs, labels, ...uniforms],
     parameters,
     buffers,
     nextBuffers,
     gradients: Object.fromEntries(trained.map((name, i) => [name, cotangents[i]!])),
-    loss: reduction === "sum" ? g.scale(loss, 1 / batchSize) : loss,
+    loss: reduction === "sum" ? g.scale(loss, 1 / (batchSize * processes)) : loss,
     correct: correctCount(logits, labels),
   };
 }
 
-/** Bytes to moved, resized and normalised images. */
-function prepare(images: Value, theta: Value | undefined, options: StepOptions): Value {
-  const { model, mean, std, augmentation } = options;
-  const [, , height, width] = images.shape as readonly [number, number, number, number];
-  const bytes = g.cast(images, "float32");
-  const moved =
-    theta === undefined || augmentation === undefined
-      ? bytes
-      : g.affineSample(bytes, theta, { ...augmentation, height, width });
-  const sized = height === model.height && width === model.width ? moved : g.resize(moved, model.height, model.width);
-  const scale = std.map((s) => 1 / (255 * s));
-  const bias = mean.map((m, i) => -m / std[i]!);
-  return g.channelAffine(sized, g.constant(floats([3], scale)), g.constant(floats([3], bias)));
+/** What the network gets, and the inputs of the graph that it is made of. */
+function networkInput({ model, batchSize, images }: StepOptions): PreparedImages {
+  if (model.input.name === "features") {
+    const features = g.input("features", "float32", [batchSize, ...model.input.shape]);
+    return { inputs: [features], x: features };
+  }
+  if (images === undefined) {
+    throw new PipelineError("INVALID_ARGUMENT", `${model.name} is trained on images: say how to prepare them`, {
+      remedy: "give mean and std in `images` of the training step",
+    });
+  }
+  return prepareImages({ ...images, batchSize, target: model.input });
 }
 
 interface Update {

@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { PipelineError } from "../base/errors.ts";
 import type { InferenceModel } from "../graph/executor.ts";
-import { type Tensor, tensor } from "../tensor/tensor.ts";
+import { type Named, type Tensor, tensor } from "../tensor/tensor.ts";
 
 /**
  * Test-time augmentation. "mirror": mean of the logits of the image and its mirror image. "mirror_shift": half of that
@@ -17,28 +17,62 @@ export interface EvaluationImages {
   readonly width: number;
 }
 
-export interface EvaluateOptions {
-  readonly model: InferenceModel;
+/** Something to evaluate, batch by batch. */
+export interface EvaluationSource {
+  readonly count: number;
+  /** The logits are the weighted sum of the views'. */
+  readonly views: readonly {
+    readonly weight: number;
+    /** The network's input for the rows from `start` on: exactly `batchSize` of them, those beyond the end anything. */
+    batch(start: number, batchSize: number): Named<Tensor>;
+  }[];
+}
+
+export interface ImageSourceOptions {
   readonly split: EvaluationImages;
   /** Bytes [N, 3, H, W] to the model's input. */
   readonly normalise: (images: Tensor<"uint8">) => Tensor<"float32">;
+  readonly tta?: TestTimeAugmentation | undefined;
+}
+
+/** Images as the input "images". @throws INVALID_ARGUMENT when the bytes are not as many as the images have */
+export function imageSource({ split, normalise, tta = "none" }: ImageSourceOptions): EvaluationSource {
+  const { count, height, width, images } = split;
+  const size = 3 * height * width;
+  if (count < 1 || images.length !== count * size) {
+    throw new PipelineError("INVALID_ARGUMENT", `${images.length} bytes are not ${count} images of ${size} bytes`);
+  }
+  return {
+    count,
+    views: viewsOf(tta, height, width).map(({ weight, view }) => ({
+      weight,
+      batch(start, batchSize) {
+        const bytes = new Uint8Array(batchSize * size);
+        bytes.set(images.subarray(start * size, (start + batchSize) * size));
+        return { images: normalise(tensor("uint8", [batchSize, 3, height, width], view(bytes))) };
+      },
+    })),
+  };
+}
+
+interface RunOptions {
+  readonly model: InferenceModel;
   /** Every run has exactly this many images (the last is filled up), so that logits do not depend on the split. */
   readonly batchSize: number;
-  readonly tta?: TestTimeAugmentation;
   readonly signal?: AbortSignal | undefined;
 }
 
+export type EvaluateOptions = RunOptions & ImageSourceOptions;
+
 /** Logits float32 [count, classes] over a split. @throws INVALID_ARGUMENT, and the signal's reason when it aborts */
 export async function logitsOf(options: EvaluateOptions): Promise<Tensor<"float32">> {
-  const { model, split, normalise, batchSize, tta = "none", signal } = options;
-  const { count, height, width } = split;
-  const size = 3 * height * width;
-  if (count < 1 || split.images.length !== count * size) {
-    throw new PipelineError(
-      "INVALID_ARGUMENT",
-      `${split.images.length} bytes are not ${count} images of ${size} bytes`,
-    );
-  }
+  return logitsOfSource(imageSource(options), options);
+}
+
+/** The same for any source. */
+export async function logitsOfSource(source: EvaluationSource, options: RunOptions): Promise<Tensor<"float32">> {
+  const { model, batchSize, signal } = options;
+  const { count, views } = source;
   if (!Number.isInteger(batchSize) || batchSize < 1) {
     throw new PipelineError("INVALID_ARGUMENT", `the evaluation batch size is ${batchSize}`, {
       remedy: "set it to at least 1",
@@ -51,11 +85,8 @@ export async function logitsOf(options: EvaluateOptions): Promise<Tensor<"float3
     await nextTurn();
     signal?.throwIfAborted();
     const rows = Math.min(batchSize, count - start);
-    const bytes = new Uint8Array(batchSize * size);
-    bytes.set(split.images.subarray(start * size, (start + rows) * size));
-    for (const { weight, view } of viewsOf(tta, height, width)) {
-      const images = tensor("uint8", [batchSize, 3, height, width], view(bytes));
-      const { logits: result } = await model.run({ images: normalise(images) });
+    for (const { weight, batch } of views) {
+      const { logits: result } = await model.run(batch(start, batchSize));
       if (result?.dtype !== "float32" || result.shape.length !== 2 || result.shape[0] !== batchSize) {
         throw new PipelineError("INVALID_ARGUMENT", `the model's logits are ${result?.dtype}[${result?.shape}]`);
       }

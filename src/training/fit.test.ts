@@ -209,6 +209,6 @@ describe("batch sources", () => {
     const repeated = overfitOneBatch(source(5), 3);
     const batches = [...(await stepsOf(repeated, 0)), ...(await stepsOf(repeated, 4, 2))];
     expect(batches.map(({ step }) => step)).toEqual([0, 1, 2, 2]);
-    for (const batch of batches) expect(batch.images.data).toEqual(batches[0]!.images.data);
+    for (const batch of batches) expect(batch.images).toEqual(batches[0]!.images);
   });
 });

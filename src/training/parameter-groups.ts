@@ -1,11 +1,11 @@
-import type { Model } from "../models/model.ts";
+import type { Model, Network } from "../models/model.ts";
 import { decays, type ParameterSpec } from "../nn/parameter.ts";
 import { muon } from "../optim/muon.ts";
 import { combine, type Optimizer, type ParameterGroup } from "../optim/optimizer.ts";
 import { linearToZero, type Schedule } from "../optim/schedules.ts";
 import { sgd } from "../optim/sgd.ts";
 
-const trainable = (model: Model): readonly ParameterSpec[] =>
+const trainable = (model: Network): readonly ParameterSpec[] =>
   model.module.parameters.filter((parameter) => parameter.trainable);
 
 const named = (parameters: readonly ParameterSpec[]): string[] => parameters.map(({ name }) => name);
@@ -17,7 +17,7 @@ export interface DecayGroupOptions {
 }
 
 /** Two groups: filters and linear weights with decay, biases and norms without. */
-export function decayGroups(model: Model, options: DecayGroupOptions): ParameterGroup[] {
+export function decayGroups(model: Network, options: DecayGroupOptions): ParameterGroup[] {
   const parameters = trainable(model);
   const groups = [
     { ...options, name: "weights", parameters: named(parameters.filter(({ kind }) => decays(kind))) },
@@ -29,6 +29,44 @@ export function decayGroups(model: Model, options: DecayGroupOptions): Parameter
     },
   ];
   return groups.filter((group) => group.parameters.length > 0);
+}
+
+export interface LayerGroupOptions extends DecayGroupOptions {
+  /** Factor on the learning rate from one stage to the one before it. */
+  readonly layerDecay: number;
+}
+
+/**
+ * Groups for fine-tuning: the head learns at the full rate, the last stage at that times `layerDecay`, the one before
+ * at that times its square, and so on (discriminative fine-tuning, Howard and Ruder 2018). Biases and norms do not decay.
+ */
+export function layerGroups(
+  model: Model,
+  { layerDecay, learningRate, ...options }: LayerGroupOptions,
+): ParameterGroup[] {
+  const parts = [...model.stages, model.head].reverse();
+  return parts.flatMap((module, depth) =>
+    decayGroups({ ...model, module }, { ...options, learningRate: learningRate * layerDecay ** depth }).map(
+      (group) => ({
+        ...group,
+        name: `${depth === 0 ? "head" : `stage${parts.length - 1 - depth}`}-${group.name}`,
+      }),
+    ),
+  );
+}
+
+/**
+ * Gradual unfreezing (Howard and Ruder 2018): what is not trained yet in an epoch, counted from 0, when the head begins
+ * and one more stage joins it every `every` epochs, the last one first.
+ */
+export function frozenStages(
+  model: Model,
+  { epoch, every }: { readonly epoch: number; readonly every: number },
+): string[] {
+  const thawed = every === 0 ? model.stages.length : Math.floor(epoch / every);
+  return model.stages
+    .slice(0, Math.max(0, model.stages.length - thawed))
+    .flatMap((stage) => stage.parameters.map(({ name }) => name));
 }
 
 export interface AirbenchGroupOptions {
@@ -47,7 +85,7 @@ export interface AirbenchGroupOptions {
  * SGD of airbench94: Nesterov momentum on the loss summed over the batch; learning rate and decay are given in units
  * that do not change with the momentum. Use with reduction "sum".
  */
-export function airbenchSgd(model: Model, options: AirbenchGroupOptions): Optimizer {
+export function airbenchSgd(model: Network, options: AirbenchGroupOptions): Optimizer {
   const { momentum = 0.85, biasScale = 64, batchSize, schedule } = options;
   const stepScale = 1024 * (1 + 1 / (1 - momentum));
   const learningRate = (options.learningRate ?? 11.5) / stepScale;
@@ -89,7 +127,7 @@ export interface AirbenchMuonOptions {
 }
 
 /** Optimisers of airbench94_muon: Muon for filters, Nesterov SGD for the rest, all falling to 0. Reduction "sum". */
-export function airbenchMuon(model: Model, options: AirbenchMuonOptions): Optimizer {
+export function airbenchMuon(model: Network, options: AirbenchMuonOptions): Optimizer {
   const { batchSize, totalSteps, learningRate = 0.24, momentum = 0.6, newtonSchulzSteps = 3 } = options;
   const { biasLearningRate = 0.053, headLearningRate = 0.67, sgdMomentum = 0.85 } = options;
   const decay = (options.weightDecay ?? 2e-6) * batchSize;

@@ -5,7 +5,7 @@ import { type LookaheadOptions, lookaheadFactors } from "../optim/lookahead.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
 import { sizeOf } from "../tensor/shape.ts";
 import { floats, scalar, type Tensor } from "../tensor/tensor.ts";
-import type { TrainBatch } from "./batches.ts";
+import { batchInputs, type TrainBatch } from "./batches.ts";
 
 export interface FeedOptions {
   readonly graph: Graph;
@@ -13,6 +13,8 @@ export interface FeedOptions {
   readonly rng: Rng;
   readonly emaDecay?: number | undefined;
   readonly lookahead?: LookaheadOptions | undefined;
+  /** Whose rows of the global batch the graph takes; 0 in a process alone. */
+  readonly rank?: number | undefined;
 }
 
 /**
@@ -20,23 +22,29 @@ export interface FeedOptions {
  * uniform numbers. All but the batch follows from the global step (counted from 0) and the seed.
  */
 export function stepFeeds(batch: TrainBatch, globalStep: number, options: FeedOptions): Record<string, Tensor> {
-  const { graph, optimizer, rng, emaDecay, lookahead } = options;
+  const { graph, optimizer, rng, emaDecay, lookahead, rank = 0 } = options;
   const scalars: Record<string, number> = { ...optimizer.scalarsAt(globalStep) };
   if (emaDecay !== undefined) scalars["ema/blend"] = emaBlend(globalStep, emaDecay);
   if (lookahead !== undefined) {
     const { blend, sync } = lookaheadFactors(globalStep, lookahead);
     Object.assign(scalars, { "lookahead/blend": blend, "lookahead/sync": sync });
   }
-  const feeds: Record<string, Tensor> = { images: batch.images, labels: batch.labels };
-  if (graph.inputs.theta !== undefined) feeds.theta = batch.theta;
+  const feeds: Record<string, Tensor> = {};
+  for (const name of batchInputs) {
+    const value = batch[name];
+    if (value !== undefined && graph.inputs[name] !== undefined) feeds[name] = value;
+  }
+  for (const [name, value] of Object.entries(batch.augmentation ?? {})) feeds[`augment/${name}`] = value;
   for (const [name, value] of Object.entries(scalars)) feeds[name] = scalar(value);
   for (const [name, { shape }] of Object.entries(graph.inputs)) {
     if (!name.startsWith("uniforms/")) continue;
     const stream = rng.split(name).split(globalStep);
-    feeds[name] = floats(
-      shape,
-      Float32Array.from({ length: sizeOf(shape) }, () => stream.uniform()),
-    );
+    const numbers = new Float32Array(sizeOf(shape));
+    // The rows of lower ranks come first, so that each row gets the numbers that it would get in one process.
+    for (let i = rank * numbers.length; i > 0; i--) stream.uniform();
+    // Not Float32Array.from, which takes ten times as long: these are as many as the features of a batch.
+    for (let i = 0; i < numbers.length; i++) numbers[i] = stream.uniform();
+    feeds[name] = floats(shape, numbers);
   }
   return feeds;
 }

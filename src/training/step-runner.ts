@@ -5,10 +5,12 @@ import { countFlops } from "../graph/flops.ts";
 import type { Graph } from "../graph/graph.ts";
 import type { LookaheadOptions } from "../optim/lookahead.ts";
 import { sameShape } from "../tensor/shape.ts";
-import { floatData, item, type Named, type Tensor } from "../tensor/tensor.ts";
+import { floatData, item, type Named, scalar, type Tensor } from "../tensor/tensor.ts";
 import type { TrainBatch } from "./batches.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { buildTrainStep, initialState, type StepOptions, type WeightAverage } from "./compile-step.ts";
+import type { Together } from "./peers.ts";
+import { compileSections } from "./sectioned-step.ts";
 import { stepFeeds } from "./step-feeds.ts";
 
 export interface StepResult {
@@ -16,14 +18,17 @@ export interface StepResult {
   /** Number of images. */
   readonly correct: number;
   readonly gradientNorm: number;
+  /** Whether a process was asked to stop before this step: the same answer in all. */
+  readonly stopping: boolean;
 }
 
 /** The compiled training step with its state. */
 export interface StepRunner extends AsyncDisposable {
   /** Forward and backward, from the convolutions and matrix products of the graph. */
   readonly flopsPerImage: number;
-  /** Compiles anew where parameters stop being trained with this epoch, counted from 0. */
+  /** Compiles anew where parameters stop or begin to be trained with this epoch, counted from 0. */
   enterEpoch(epoch: number): Promise<void>;
+  /** With several processes: `batch` is this process's part, the result is that of all. */
   run(batch: TrainBatch, globalStep: number): Promise<StepResult>;
   readState(): Named<Tensor>;
   /** Parameters and buffers to evaluate: averaged ones where there are averages. */
@@ -34,6 +39,8 @@ export interface RunnerOptions {
   /** The training step; its averages follow from `emaDecay` and `lookahead`, its frozen parameters from the model. */
   readonly step: Omit<StepOptions, "averages" | "frozen">;
   readonly executor: Executor;
+  /** Parameters that are not trained in an epoch, counted from 0, beside those that the model freezes by itself. */
+  readonly frozenIn?: ((epoch: number) => readonly string[]) | undefined;
   /** For dropout. */
   readonly rng: Rng;
   readonly initialWeights: Named<Tensor>;
@@ -41,6 +48,9 @@ export interface RunnerOptions {
   readonly lookahead?: Omit<LookaheadOptions, "totalSteps" | "stepsPerEpoch"> | undefined;
   /** Goes on from here: ends in the same bits as a run that was never interrupted. */
   readonly resume?: Checkpoint | undefined;
+  /** The processes that train together; each takes its equal part of `step.batchSize`. */
+  readonly together?: Together | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 interface Extent {
@@ -49,22 +59,27 @@ interface Extent {
 }
 
 export async function startStepRunner(options: RunnerOptions, extent: Extent): Promise<StepRunner> {
-  const { executor, rng, emaDecay, resume } = options;
-  const { model, optimizer, batchSize } = options.step;
+  const { executor, rng, emaDecay, resume, together, signal } = options;
+  const { model, optimizer } = options.step;
   const averages: WeightAverage[] = [
     ...(options.lookahead === undefined ? [] : (["lookahead"] as const)),
     ...(emaDecay === undefined ? [] : (["ema"] as const)),
   ];
   const lookahead = options.lookahead === undefined ? undefined : { ...options.lookahead, ...extent };
-  const step: StepOptions = { ...options.step, averages };
-  const frozenIn = (epoch: number): readonly string[] =>
-    model.freezeAfter !== undefined && epoch >= model.freezeAfter.epochs ? model.freezeAfter.parameters : [];
+  const step: StepOptions = { ...options.step, averages, ...shareOf(options) };
+  const compile = (of: Graph): Promise<Executable> =>
+    together === undefined ? executor.compile(of) : compileSections(of, { executor, ...together });
+  const { freezeAfter } = model;
+  const frozenIn = (epoch: number): readonly string[] => [
+    ...(freezeAfter !== undefined && epoch >= freezeAfter.epochs ? freezeAfter.parameters : []),
+    ...(options.frozenIn?.(epoch) ?? []),
+  ];
 
   let frozen = frozenIn(resume?.progress.epoch ?? 0);
   let graph = buildTrainStep({ ...step, frozen });
   const state = resume?.state ?? initialState(step, options.initialWeights);
   checkState(graph, state);
-  let compiled: Executable | undefined = await executor.compile(graph);
+  let compiled: Executable | undefined = await compile(graph);
   const open = (): Executable => {
     if (compiled === undefined) throw new PipelineError("INVALID_ARGUMENT", "the training step is closed");
     return compiled;
@@ -84,22 +99,29 @@ export async function startStepRunner(options: RunnerOptions, extent: Extent): P
   }
 
   return {
-    flopsPerImage: countFlops(graph).total / batchSize,
+    flopsPerImage: countFlops(graph).total / step.batchSize,
     async enterEpoch(epoch) {
       const next = frozenIn(epoch);
-      if (next.length === frozen.length) return;
+      if (next.length === frozen.length && next.every((name, i) => name === frozen[i])) return;
       const kept = open().readState();
       // One at a time: a compiled step holds buffers for all activations.
       await close();
       frozen = next;
       graph = buildTrainStep({ ...step, frozen });
-      compiled = await executor.compile(graph);
+      compiled = await compile(graph);
       compiled.writeState(kept);
     },
     async run(batch, globalStep) {
-      const feeds = stepFeeds(batch, globalStep, { graph, optimizer, rng, emaDecay, lookahead });
-      const { loss, correct, gradientNorm } = await open().run(feeds);
-      return { loss: item(loss!), correct: item(correct!), gradientNorm: item(gradientNorm!) };
+      const rank = together?.peers.rank;
+      const feeds = stepFeeds(batch, globalStep, { graph, optimizer, rng, emaDecay, lookahead, rank });
+      if (together !== undefined) feeds.stopping = scalar(signal?.aborted ? 1 : 0);
+      const { loss, correct, gradientNorm, stopping } = await open().run(feeds);
+      return {
+        loss: item(loss!),
+        correct: item(correct!),
+        gradientNorm: item(gradientNorm!),
+        stopping: stopping !== undefined && item(stopping) > 0,
+      };
     },
     readState: () => open().readState(),
     evaluationWeights() {
@@ -107,6 +129,18 @@ export async function startStepRunner(options: RunnerOptions, extent: Extent): P
       return Object.fromEntries(evaluated.map((name) => [name, values[`${prefix}${name}`]!]));
     },
     [Symbol.asyncDispose]: close,
+  };
+}
+
+/** What one of several processes does of a step. */
+function shareOf({ step, together }: RunnerOptions): Partial<StepOptions> {
+  if (together === undefined) return {};
+  const processes = together.peers.worldSize;
+  const { normStatistics = "batch" } = step;
+  return {
+    batchSize: step.batchSize / processes,
+    processes,
+    normStatistics: together.batchNorm === "all" && normStatistics === "batch" ? { processes } : normStatistics,
   };
 }
 

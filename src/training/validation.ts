@@ -1,10 +1,12 @@
 import type { InferenceModel } from "../graph/executor.ts";
 import type { Graph } from "../graph/graph.ts";
-import { buildInferenceGraph, type Model } from "../models/model.ts";
+import { buildInferenceGraph, type Network } from "../models/model.ts";
 import type { Named, Tensor } from "../tensor/tensor.ts";
 import { classificationMetrics } from "./classification.ts";
-import { type EvaluateOptions, type EvaluationImages, logitsOf, type TestTimeAugmentation } from "./evaluate.ts";
+import { type EvaluationSource, logitsOfSource } from "./evaluate.ts";
+import { logitsTogether } from "./logits-together.ts";
 import type { ClassificationMetrics } from "./metrics.ts";
+import type { Peers } from "./peers.ts";
 
 /** Makes and loads the very file that is served: a backend's, injected. */
 export interface ModelFormat {
@@ -14,23 +16,32 @@ export interface ModelFormat {
 
 export interface ValidationOptions {
   readonly format: ModelFormat;
-  readonly split: EvaluationImages & { readonly labels: Int32Array };
+  readonly source: EvaluationSource;
+  readonly labels: Int32Array;
   readonly classes: readonly string[];
-  readonly normalise: EvaluateOptions["normalise"];
   readonly batchSize: number;
-  readonly tta?: TestTimeAugmentation;
+  /** Of the images, where they are not of the network's size. */
+  readonly imageSize?: { readonly height: number; readonly width: number } | undefined;
 }
 
-/** Metrics of weights on a split, computed by the exported model. */
+interface ValidationRun {
+  readonly signal?: AbortSignal | undefined;
+  /** Each takes a part of the images. */
+  readonly peers?: Peers | undefined;
+}
+
+/** Metrics of weights on a source, computed by the exported model. */
 export async function validate(
-  model: Model,
+  network: Network,
   weights: Named<Tensor>,
-  options: ValidationOptions & { readonly signal?: AbortSignal | undefined },
+  options: ValidationOptions & ValidationRun,
 ): Promise<ClassificationMetrics> {
-  const { format, split, classes, batchSize } = options;
+  const { format, source, labels, classes, batchSize, imageSize } = options;
   // The exported file takes any batch; a batch of 1 cannot be told from other dimensions of 1.
-  const bytes = await format.exportModel(buildInferenceGraph(model, { batch: Math.max(2, batchSize) }), weights);
-  await using loaded = await format.loadModel(bytes);
-  const logits = await logitsOf({ ...options, model: loaded });
-  return classificationMetrics(logits, split.labels, classes);
+  const graph = buildInferenceGraph(network, { batch: Math.max(2, batchSize), images: imageSize });
+  await using model = await format.loadModel(await format.exportModel(graph, weights));
+  const run = { ...options, model };
+  const logits =
+    options.peers === undefined ? await logitsOfSource(source, run) : await logitsTogether(source, run, options.peers);
+  return classificationMetrics(logits, labels, classes);
 }

@@ -6,7 +6,7 @@ import type { FastifyInstance } from "fastify";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { PipelineError } from "../../src/base/errors.ts";
-import { listBundles } from "../../src/inference/bundle.ts";
+import { type Bundle, listBundles } from "../../src/inference/bundle.ts";
 import { Classifier } from "../../src/inference/classifier.ts";
 import { createWorkerPredictor, type Predictor } from "../../src/inference/predictor.ts";
 import { createLogger } from "../../src/observability/logger.ts";
@@ -16,17 +16,19 @@ import { createApp } from "../../src/serving/app.ts";
 import type { AppDependencies } from "../../src/serving/dependencies.ts";
 import { apiErrorSchema, healthSchema, modelsSchema, predictionSchema } from "../../src/serving/schemas.ts";
 import { formBody, formType, imagePart, predict } from "./client.ts";
+import { fakeClassifier, repositoryOf } from "./repository.ts";
 import { cifarClasses, writeTinyBundle } from "./tiny-bundle.ts";
 
 let root: string;
 let predictor: Predictor;
 let app: FastifyInstance;
 let dependencies: AppDependencies;
+let bundle: Bundle;
 const logLines: Record<string, unknown>[] = [];
 
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), "api-"));
-  const bundle = await writeTinyBundle(root);
+  bundle = await writeTinyBundle(root);
   const { metadata, modelPath } = bundle;
   predictor = await createWorkerPredictor({
     modelPath,
@@ -36,14 +38,16 @@ beforeAll(async () => {
   });
   const system = createSystemMonitor();
   dependencies = {
-    bundle,
-    classifier: new Classifier({ predictor, metadata, imageLimits: { maxPixels: 4_000_000 } }),
-    listModels: () => listBundles(root, { check: "metadata" }),
+    models: repositoryOf({
+      bundle,
+      classifier: new Classifier({ predictor, metadata, imageLimits: { maxPixels: 4_000_000 } }),
+      list: () => listBundles(root, { check: "metadata" }),
+    }),
     metrics: createServiceMetrics({ system }),
     system,
     logger: createLogger({ stream: { write: (line) => void logLines.push(JSON.parse(line)) } }),
     version: "1.2.3",
-    limits: { maxUploadBytes: 200_000 },
+    limits: { maxUploadBytes: 200_000, maxImagesPerRequest: 8 },
   };
   app = await createApp(dependencies);
 });
@@ -182,9 +186,9 @@ describe("POST /predict", () => {
         payload,
         headers: type === undefined ? {} : { "content-type": type },
       });
-    expectError(await post("application/json", "{}"), 415, "UNSUPPORTED_MEDIA_TYPE");
+    expectError(await post("text/plain", "cat"), 415, "UNSUPPORTED_MEDIA_TYPE");
+    expectError(await post("application/json", "{}"), 400, "REQUEST_INVALID");
     expectError(await post("application/json", "{broken"), 400, "REQUEST_INVALID");
-    expectError(await post("image/png", await png()), 415, "UNSUPPORTED_MEDIA_TYPE");
     expectError(await post(undefined, ""), 415, "UNSUPPORTED_MEDIA_TYPE");
     expectError(await post("multipart/form-data", "no boundary"), 400, "REQUEST_INVALID");
     expectError(await post(formType, "garbage without any boundary"), 400, "REQUEST_INVALID");
@@ -200,8 +204,8 @@ describe("POST /predict", () => {
     ["INFERENCE_UNAVAILABLE", 503],
     ["SHUTTING_DOWN", 503],
   ] as const)("answers %s with %i and Retry-After", async (code, status) => {
-    const classifier = { waiting: 0, classify: () => Promise.reject(new PipelineError(code, "secret /path")) };
-    await withApp({ classifier }, async (other) => {
+    const classifier = fakeClassifier(() => Promise.reject(new PipelineError(code, "secret /path")));
+    await withApp({ models: repositoryOf({ bundle, classifier }) }, async (other) => {
       const response = await predict(other, [imagePart(await png())]);
       const { message } = expectError(response, status, code);
       expect(response.headers["retry-after"]).toBe("1");
@@ -210,8 +214,8 @@ describe("POST /predict", () => {
   });
 
   it("hides unexpected failures behind one 500 and logs them", async () => {
-    const classifier = { waiting: 0, classify: () => Promise.reject(new TypeError("internal secret")) };
-    await withApp({ classifier }, async (other) => {
+    const classifier = fakeClassifier(() => Promise.reject(new TypeError("internal secret")));
+    await withApp({ models: repositoryOf({ bundle, classifier }) }, async (other) => {
       const response = await predict(other, [imagePart(await png())]);
       const { request_id: requestId } = expectError(response, 500, "INTERNAL_ERROR");
       expect(response.body).not.toContain("secret");
@@ -221,20 +225,20 @@ describe("POST /predict", () => {
   });
 
   it("gives up at its time limit", async () => {
-    const classifier = {
-      waiting: 0,
-      classify: (_bytes: Uint8Array, signal?: AbortSignal) =>
-        new Promise<never>((_resolve, reject) => signal?.addEventListener("abort", () => reject(signal.reason))),
-    };
-    await withApp({ classifier, limits: { predictTimeoutMs: 50 } }, async (other) => {
+    const classifier = fakeClassifier(
+      (signal) => new Promise((_resolve, reject) => signal?.addEventListener("abort", () => reject(signal.reason))),
+    );
+    await withApp({ models: repositoryOf({ bundle, classifier }), limits: { predictTimeoutMs: 50 } }, async (other) => {
       expectError(await predict(other, [imagePart(await png())]), 503, "DEADLINE_EXCEEDED");
     });
   });
 
   it("says when the model was trained on synthetic data", async () => {
-    const { metadata } = dependencies.bundle;
+    const { metadata } = bundle;
     const synthetic = { ...metadata, dataset: { ...metadata.dataset, synthetic: true } };
-    await withApp({ bundle: { ...dependencies.bundle, metadata: synthetic } }, async (other) => {
+    const { classifier } = dependencies.models.active;
+    const models = repositoryOf({ bundle: { ...bundle, metadata: synthetic }, classifier });
+    await withApp({ models }, async (other) => {
       for (const body of [
         (await predict(other, [imagePart(await png())])).json(),
         (await other.inject("/health")).json(),

@@ -1,3 +1,4 @@
+import { Validator } from "@seriousme/openapi-schema-validator";
 import type { FastifyInstance } from "fastify";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { BundleMetadata } from "../../src/inference/bundle-metadata.ts";
@@ -5,6 +6,7 @@ import { createLogger } from "../../src/observability/logger.ts";
 import { createServiceMetrics } from "../../src/observability/metrics.ts";
 import { createSystemMonitor } from "../../src/observability/system.ts";
 import { createApp } from "../../src/serving/app.ts";
+import { repositoryOf } from "./repository.ts";
 import { tinyMetadata } from "./tiny-bundle.ts";
 
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
@@ -17,9 +19,7 @@ beforeAll(async () => {
   const system = createSystemMonitor();
   const metadata: BundleMetadata = { ...tinyMetadata(), modelSha256: "0".repeat(64) };
   app = await createApp({
-    bundle: { directory: "/none", metadata },
-    classifier: { waiting: 0, classify: () => Promise.reject(new Error("unused")) },
-    listModels: async () => ({ bundles: [], damaged: [] }),
+    models: repositoryOf({ bundle: { directory: "/none", metadata } }),
     metrics: createServiceMetrics({ system }),
     system,
     logger: createLogger({ level: "silent" }),
@@ -54,13 +54,53 @@ describe("the OpenAPI document", () => {
     }
   });
 
+  it("is valid by the specification's own schema", async () => {
+    const result = await new Validator().validate(structuredClone(document));
+    expect(result).toMatchObject({ valid: true });
+  });
+
+  it("says what every operation refuses, and which operations take a key", () => {
+    for (const [path, item] of Object.entries(document.paths as Record<string, JsonObject>)) {
+      for (const [method, operation] of Object.entries(item as Record<string, JsonObject>)) {
+        const statuses = Object.keys(operation.responses as JsonObject);
+        expect(
+          statuses.some((status) => status.startsWith("4")),
+          `${method} ${path}`,
+        ).toBe(true);
+        const isChange = method === "post" && path !== "/v2/repository/index";
+        expect(operation.security !== undefined, `${method} ${path}`).toBe(isChange);
+      }
+    }
+  });
+
   it("covers every public route", () => {
     expect(Object.keys(document.paths as JsonObject).sort()).toEqual([
+      "/alerts/config",
+      "/alerts/recipients",
+      "/alerts/test",
+      "/alerts/thresholds",
       "/classes",
+      "/dashboard/events",
+      "/feedback",
       "/health",
+      "/health/live",
+      "/health/ready",
+      "/logs/stats",
       "/metrics",
+      "/metrics-info",
       "/models",
       "/predict",
+      "/predict/batch",
+      "/v2",
+      "/v2/health/live",
+      "/v2/health/ready",
+      "/v2/models/stats",
+      ...["{model}", "{model}/versions/{version}"].flatMap((model) =>
+        ["", "/infer", "/ready", "/stats"].map((end) => `/v2/models/${model}${end}`),
+      ),
+      "/v2/repository/index",
+      "/v2/repository/models/{model}/load",
+      "/v2/repository/models/{model}/unload",
     ]);
   });
 
@@ -73,9 +113,9 @@ describe("the OpenAPI document", () => {
   it("has only known types, and requires only properties that exist", () => {
     const known = ["object", "array", "string", "number", "integer", "boolean", "null"];
     for (const [path, { type, properties, required }] of objects(document)) {
-      if (path.endsWith("/properties")) continue;
+      if (path.endsWith("/properties") || path.includes("/securitySchemes/") || path.includes("/example")) continue;
       for (const name of [type ?? []].flat()) expect(known, path).toContain(name);
-      for (const name of (required ?? []) === true ? [] : ((required ?? []) as string[])) {
+      for (const name of Array.isArray(required) ? (required as string[]) : []) {
         expect(properties, path).toHaveProperty([name]);
       }
     }
@@ -85,7 +125,7 @@ describe("the OpenAPI document", () => {
     const { post } = (document.paths as Record<string, JsonObject>)["/predict"] as Record<string, JsonObject>;
     const { requestBody, responses } = post as Record<string, Record<string, JsonObject>>;
     expect(requestBody).toMatchObject({ content: { "multipart/form-data": { schema: { $ref: expect.any(String) } } } });
-    const body = ((document.components as JsonObject).schemas as JsonObject).PredictBodyInput;
+    const body = ((document.components as JsonObject).schemas as JsonObject).PredictFormInput;
     expect(body).toMatchObject({ properties: { file: { type: "string", format: "binary" } }, required: ["file"] });
     for (const status of ["400", "413", "415", "503"]) {
       expect(responses![status]).toMatchObject({

@@ -94,7 +94,7 @@ describe("startServer", () => {
 
   it("finishes the requests that it has when closed, then refuses connections", async () => {
     // Long enough for all requests to be in the queue before the first batch starts.
-    const server = await start({ maxDelayMs: 3000, maxBatchSize: 32 });
+    const server = await start({ maxDelayMs: 3000, window: "fixed", maxBatchSize: 32 });
     const running = images.slice(0, 8).map((image) => post(server.url, image));
     const queueLength = async () => {
       return healthSchema.parse(await (await fetch(`${server.url}/health`)).json()).queue_length;

@@ -50,6 +50,7 @@ function normalise(x: Value, scale: Value, bias: Value, eps: number): Value {
   const layer = batchNorm("bn", x.shape[1]!, { eps });
   return layer.forward(x, {
     mode: "train",
+    statistics: "batch",
     parameter: (name) => (name.endsWith(".weight") ? scale : bias),
     buffer: () => g.filled([x.shape[1]!], 0),
     updateBuffer: () => {},

@@ -56,8 +56,7 @@ const model = resnet9({ classes: options.classes, widthFactor: options.widthFact
 const step: StepOptions = {
   model,
   batchSize: options.batchSize,
-  mean: new Array<number>(3).fill(options.mean),
-  std: new Array<number>(3).fill(options.std),
+  images: { mean: new Array<number>(3).fill(options.mean), std: new Array<number>(3).fill(options.std) },
   labelSmoothing: options.labelSmoothing,
   optimizer: sgd({
     momentum: options.momentum,

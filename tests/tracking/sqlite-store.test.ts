@@ -6,7 +6,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import Database from "libsql";
 import { afterAll, describe, expect, it } from "vitest";
-import { openSqliteStore } from "../../src/tracking/sqlite-store.ts";
+import { openSqlStore } from "../../src/tracking/sql/store.ts";
 import { describeTrackingStore } from "./describe-tracking-store.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "cifar-tracking-"));
@@ -22,62 +22,62 @@ let path = "";
 describeTrackingStore("sqlite", {
   open: () => {
     path = newPath();
-    return openSqliteStore({ path });
+    return openSqlStore({ path });
   },
-  reopen: () => openSqliteStore({ path }),
+  reopen: () => openSqlStore({ path }),
 });
 
-describe("openSqliteStore", () => {
+describe("openSqlStore", () => {
   it("keeps a write-ahead log and notes its migrations", async () => {
     const file = newPath();
-    await using store = await openSqliteStore({ path: file });
+    await using store = await openSqlStore({ path: file });
     await store.createRun("0");
     const raw = new Database(file);
     expect(raw.prepare("PRAGMA journal_mode").get()).toMatchObject({ journal_mode: "wal" });
-    expect(raw.prepare("SELECT version FROM schema_migrations").all()).toEqual([{ version: 1 }]);
+    expect(raw.prepare("SELECT version FROM schema_migrations").all()).toEqual([{ version: 1 }, { version: 2 }]);
     raw.close();
   });
 
   it("serves two connections that write at the same time", async () => {
     const file = newPath();
-    await using first = await openSqliteStore({ path: file });
-    await using second = await openSqliteStore({ path: file });
+    await using first = await openSqlStore({ path: file });
+    await using second = await openSqlStore({ path: file });
     const { runId } = (await first.createRun("0")).info;
     const write = async (store: typeof first, key: string): Promise<void> => {
       for (let step = 0; step < 30; step++)
         await store.logBatch(runId, { metrics: [{ key, value: step, step, timestamp: step }] });
     };
     await Promise.all([write(first, "a"), write(second, "b")]);
-    expect(await first.getMetricHistory(runId, "a")).toHaveLength(30);
-    expect(await first.getMetricHistory(runId, "b")).toHaveLength(30);
+    expect((await first.getMetricHistory(runId, "a")).items).toHaveLength(30);
+    expect((await first.getMetricHistory(runId, "b")).items).toHaveLength(30);
   });
 
   it("refuses a file that is no database, and one that a newer version wrote", async () => {
     const foreign = join(folder, "foreign.sqlite");
     writeFileSync(foreign, "this is no database, only text that is long enough to be read as a header".repeat(20));
-    await expect(openSqliteStore({ path: foreign })).rejects.toMatchObject({ code: "TRACKING_STORE_FAILED" });
+    await expect(openSqlStore({ path: foreign })).rejects.toMatchObject({ code: "TRACKING_STORE_FAILED" });
     const newer = newPath();
-    await (await openSqliteStore({ path: newer })).close();
+    await (await openSqlStore({ path: newer })).close();
     const raw = new Database(newer);
     raw.exec("INSERT INTO schema_migrations VALUES (99, 'future', 0)");
     raw.close();
-    await expect(openSqliteStore({ path: newer })).rejects.toThrow(/schema version 99/);
+    await expect(openSqlStore({ path: newer })).rejects.toThrow(/schema version 99/);
   });
 
   it("works in memory", async () => {
-    await using store = await openSqliteStore({ path: ":memory:" });
+    await using store = await openSqlStore({ path: ":memory:" });
     await store.createRun("0", { runName: "m" });
-    expect((await store.searchRuns({ experimentIds: ["0"] })).runs).toHaveLength(1);
+    expect((await store.searchRuns({ experimentIds: ["0"] })).items).toHaveLength(1);
   });
 
   it("has every acknowledged batch after kill -9", async () => {
-    const built = new URL("../../dist/tracking/sqlite-store.js", import.meta.url);
+    const built = new URL("../../dist/tracking/sql/store.js", import.meta.url);
     expect(existsSync(fileURLToPath(built)), "build first: node scripts/build.mjs").toBe(true);
     const file = newPath();
     const program = `
-      import { openSqliteStore } from ${JSON.stringify(built.href)};
+      import { openSqlStore } from ${JSON.stringify(built.href)};
       import { writeSync } from "node:fs";
-      const store = await openSqliteStore({ path: ${JSON.stringify(file)} });
+      const store = await openSqlStore({ path: ${JSON.stringify(file)} });
       const { runId } = (await store.createRun("0")).info;
       writeSync(1, runId + "\\n");
       for (let step = 0; ; step++) {
@@ -99,10 +99,10 @@ describe("openSqliteStore", () => {
     const [runId, ...acknowledged] = lines;
     const last = Number(acknowledged.at(-1));
     expect(last).toBeGreaterThanOrEqual(38);
-    await using store = await openSqliteStore({ path: file });
+    await using store = await openSqlStore({ path: file });
     const lengths = new Set<number>();
     for (let i = 0; i < 20; i++) {
-      const history = await store.getMetricHistory(runId!, `m${i}`);
+      const { items: history } = await store.getMetricHistory(runId!, `m${i}`);
       expect(history.map(({ step }) => step)).toEqual(history.map((_, index) => index));
       lengths.add(history.length);
     }

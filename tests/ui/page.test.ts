@@ -2,12 +2,13 @@ import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import axe from "axe-core";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { createLogger } from "../../src/observability/logger.ts";
 import { type RunningServer, startServer } from "../../src/serving/server.ts";
-import { tinyMetadata, writeTinyBundle } from "../api/tiny-bundle.ts";
+import { cifarClasses, tinyMetadata, writeTinyBundle } from "../api/tiny-bundle.ts";
 
 // Set CHROMIUM_PATH, or install chromium (Debian: apt-get install chromium), to run these tests.
 const executablePath = [
@@ -29,7 +30,8 @@ describe.skipIf(executablePath === undefined)("the page at / (needs Chromium: in
     const bundle = await writeTinyBundle(root, { dataset: { ...dataset, name: "drawn shapes", synthetic: true } });
     server = await startServer({ bundlePath: bundle.directory, port: 0, logger: createLogger({ level: "silent" }) });
     // As root in a container Chromium has no sandbox to use; it opens our own page only.
-    browser = await chromium.launch({ executablePath: executablePath!, args: ["--no-sandbox"] });
+    const args = ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"];
+    browser = await chromium.launch({ executablePath: executablePath!, args });
     photo = await sharp({ create: { width: 64, height: 48, channels: 3, background: "#3366aa" } })
       .png()
       .toBuffer();
@@ -73,6 +75,7 @@ describe.skipIf(executablePath === undefined)("the page at / (needs Chromium: in
       await page.locator("#probabilities th").first().textContent(),
     );
     expect(await page.locator("#timing").textContent()).toMatch(/Model \d.* ms, in all \d.* ms/);
+    expect(await page.locator("#probabilities .is-top").count()).toBe(3);
     expect(await page.locator("#preview-caption").textContent()).toBe("boat.png, 64 × 48");
     expect(await page.locator("#status").textContent()).toMatch(/^Prediction: /);
   });
@@ -140,6 +143,82 @@ describe.skipIf(executablePath === undefined)("the page at / (needs Chromium: in
       await page.waitForSelector("#result:not([hidden])");
       expect(await page.evaluate("document.documentElement.scrollWidth")).toBe(320);
     }
+  });
+
+  it("classifies a drawing and a picture of the camera, and keeps the visit's history", async () => {
+    const page = await open();
+    await page.locator(".sample").first().click();
+    await page.waitForSelector("#result:not([hidden])");
+    expect(await page.locator("#preview-caption").textContent()).toMatch(/^airplane\.png/);
+    await page.click("#camera");
+    await page.waitForSelector("#camera-take:enabled");
+    await expect.poll(() => page.evaluate('document.getElementById("camera-video").videoWidth')).toBeGreaterThan(0);
+    await page.click("#camera-take");
+    await page.waitForSelector("#history li:nth-child(2)");
+    expect(await page.locator("#preview-caption").textContent()).toMatch(/^camera\.jpg, \d+ × \d+$/);
+    // The camera's light is off again.
+    expect(await page.evaluate('document.getElementById("camera-video").srcObject')).toBeNull();
+    await page.locator(".history-entry").last().click();
+    expect(await page.locator("#preview-caption").textContent()).toMatch(/^airplane\.png/);
+  });
+
+  it("takes a correction and a confirmation", async () => {
+    const page = await open();
+    await page.setInputFiles("#file", { name: "boat.png", mimeType: "image/png", buffer: photo });
+    await page.waitForSelector("#result:not([hidden])");
+    const wanted = await page.locator("#feedback-class").inputValue();
+    await page.locator("#feedback button[type=submit]").click();
+    await page.waitForSelector("#feedback-thanks:not([hidden])");
+    expect(await page.locator(".history-detail").first().textContent()).toBe(`really ${wanted}`);
+    await page.setInputFiles("#file", { name: "boat.png", mimeType: "image/png", buffer: photo });
+    await page.waitForSelector("#feedback:not([hidden])");
+    await page.click("#feedback-right");
+    await page.waitForSelector("#feedback-thanks:not([hidden])");
+    expect(await page.locator("#feedback-thanks").textContent()).toMatch(/50\.0 % of 2 rated predictions were right/);
+  });
+
+  it("lets the visitor choose among loaded models", async () => {
+    await writeTinyBundle(root, { name: "other_tuned_20260201-000000", classes: [...cifarClasses].reverse() });
+    await server.models.load({ name: "other_tuned" }, { role: "beside" });
+    onTestFinished(() => server.models.unload({ name: "other_tuned" }));
+    const page = await open();
+    await page.setInputFiles("#file", { name: "boat.png", mimeType: "image/png", buffer: photo });
+    await page.waitForSelector("#result:not([hidden])");
+    const before = await page.locator("#answer-label").textContent();
+    await page.selectOption("#model-select", "other_tuned_20260201-000000");
+    await expect.poll(() => page.locator("#answer-label").textContent()).not.toBe(before);
+    expect(await page.locator("#model").textContent()).toContain("other_tuned_20260201-000000");
+  });
+
+  it("has no accessibility fault that axe finds, light and dark", async () => {
+    for (const colorScheme of ["light", "dark"] as const) {
+      for (const path of ["/", "/dashboard"]) {
+        const page = await open(path, { colorScheme });
+        if (path === "/") {
+          await page.setInputFiles("#file", { name: "boat.png", mimeType: "image/png", buffer: photo });
+          await page.waitForSelector("#result:not([hidden])");
+        }
+        await page.evaluate(`${axe.source}; 0`);
+        const faults = await page.evaluate(
+          "axe.run().then(({ violations }) => violations.map(({ id, nodes }) => [id, nodes[0].html]))",
+        );
+        expect(faults, `${path} ${colorScheme}`).toEqual([]);
+      }
+    }
+  });
+
+  it("shows the figures of the service live at /dashboard", async () => {
+    const page = await open("/dashboard");
+    // Two samples, five seconds apart.
+    await page.waitForSelector("#panels section:not([hidden])", { timeout: 30_000 });
+    await page.waitForSelector("#connection:text('live')");
+    const titles = await page.locator("#panels section:not([hidden]) h2").allInnerTexts();
+    for (const title of ["Requests", "Errors", "Queue", "CPU", "Memory"]) expect(titles).toContain(title);
+    expect(titles).not.toContain("GPU");
+    expect(await page.locator("#classes tr").count()).toBeGreaterThan(0);
+    expect(await page.locator("#panels svg[aria-label]").first().getAttribute("aria-label")).toMatch(/^all: .*\/s$/);
+    await page.setViewportSize({ width: 320, height: 640 });
+    expect(await page.evaluate("document.documentElement.scrollWidth")).toBe(320);
   });
 
   it("has API documentation that works under its policy", async () => {

@@ -2,7 +2,7 @@ import { availableParallelism } from "node:os";
 import * as ort from "onnxruntime-node";
 import { PipelineError } from "../../base/errors.ts";
 import type { Executable, Executor } from "../../graph/executor.ts";
-import type { Graph } from "../../graph/graph.ts";
+import type { Graph, Variable } from "../../graph/graph.ts";
 import type { Value } from "../../graph/value.ts";
 import { verifyGraph } from "../../graph/verify.ts";
 import { sameShape } from "../../tensor/shape.ts";
@@ -43,7 +43,8 @@ export async function createOnnxExecutor(options: OnnxExecutorOptions = {}): Pro
   return {
     device: device === "cpu" ? `cpu (${workers} threads, ${how})` : device,
     mixedPrecision: device !== "cpu",
-    compile: (graph) => compile(graph, { device, threads: workers, block, profilePrefix: options.profilePrefix }),
+    compile: (graph, sharing) =>
+      compile(graph, { device, threads: workers, block, profilePrefix: options.profilePrefix, sharing }),
   };
 }
 
@@ -52,16 +53,19 @@ interface CompileOptions {
   readonly threads: number;
   readonly block: number;
   readonly profilePrefix: string | undefined;
+  readonly sharing: Executable | undefined;
 }
 
 /** Names of a variable's value before and after a run in the model. */
 const nextName = (name: string): string => `next/${name}`;
 const outputName = (name: string): string => `out/${name}`;
 
-async function compile(graph: Graph, { device, threads, block, profilePrefix }: CompileOptions): Promise<Executable> {
+async function compile(graph: Graph, options: CompileOptions): Promise<Executable> {
+  const { device, threads, block, profilePrefix, sharing } = options;
   verifyGraph(graph);
   const writer = new ModelWriter(graph.name);
-  const lowering = new Lowering(graph, { writer, rules: loweringRules, block });
+  const memory = sharing instanceof OnnxExecutable ? sharing.memory : newMemory();
+  const lowering = new Lowering(graph, { writer, rules: loweringRules, block, layouts: memory.layouts });
   const slots = new Map<string, Slot>();
   const fed = new Map<string, readonly number[]>();
   const reached = new Set<Value>(graph.values);
@@ -74,11 +78,20 @@ async function compile(graph: Graph, { device, threads, block, profilePrefix }: 
     return layout;
   };
   for (const [name, value] of Object.entries(graph.inputs)) declare(name, value);
-  for (const [name, { current }] of Object.entries(graph.variables)) {
-    const layout = declare(name, current);
-    slots.set(name, { value: current, layout, shape: fed.get(name)! });
+  const isRead = ({ current, next }: Variable): boolean => reached.has(current) || next === current;
+  for (const [name, variable] of Object.entries(graph.variables)) {
+    if (!isRead(variable) && memory.layouts.get(name) === undefined) continue;
+    const layout = declare(name, variable.current);
+    slots.set(name, { value: variable.current, layout, shape: fed.get(name)! });
   }
   lowering.run();
+  // Written here to be read by others: it stays as it was computed.
+  for (const [name, { current, next }] of Object.entries(graph.variables)) {
+    if (slots.has(name)) continue;
+    const layout = lowering.physical(next).layout === "blocked" ? "blocked" : "plain";
+    slots.set(name, { value: current, layout, shape: physicalShape(layout, current.shape, block) });
+  }
+  for (const [name, { layout }] of slots) memory.layouts.set(name, layout);
   for (const [name, value] of Object.entries(graph.outputs)) {
     writer.alias(lowering.plain(value), outputName(name));
     writer.output(outputName(name), value.dtype, value.shape);
@@ -86,8 +99,13 @@ async function compile(graph: Graph, { device, threads, block, profilePrefix }: 
   for (const [name, { current, next }] of Object.entries(graph.variables)) {
     if (next === current) continue;
     const { layout, shape } = slots.get(name)!;
-    const result = layout === "plain" || layout === "blocked" ? lowering.plain(next) : lowering.filter(next, layout);
-    writer.alias(layout === "plain" ? result : writer.reshape(result, shape), nextName(name));
+    const isFilter = layout !== "plain" && layout !== "blocked";
+    const result = isFilter
+      ? lowering.filter(next, layout)
+      : layout === "blocked"
+        ? lowering.blocked(next)
+        : lowering.plain(next);
+    writer.alias(isFilter ? writer.reshape(result, shape) : result, nextName(name));
     writer.output(nextName(name), next.dtype, shape);
   }
   const session = await ort.InferenceSession.create(writer.finish(), {
@@ -100,7 +118,19 @@ async function compile(graph: Graph, { device, threads, block, profilePrefix }: 
     logSeverityLevel: 3,
     ...(profilePrefix === undefined ? {} : { enableProfiling: true, profileFilePrefix: profilePrefix }),
   });
-  return new OnnxExecutable(graph, session, slots, block);
+  return new OnnxExecutable(graph, session, { slots, block, memory });
+}
+
+/** Where the variables of one or more executables are. */
+interface Memory {
+  readonly layouts: Map<string, Layout>;
+  readonly state: Map<string, ort.Tensor>;
+  /** Memory of the state before last, to be written by the next run: no fresh pages in the steady state. */
+  readonly spare: Map<string, ort.Tensor>;
+}
+
+function newMemory(): Memory {
+  return { layouts: new Map(), state: new Map(), spare: new Map() };
 }
 
 /** Where a variable lives. */
@@ -110,47 +140,55 @@ interface Slot {
   readonly shape: readonly number[];
 }
 
+interface Placement {
+  readonly slots: ReadonlyMap<string, Slot>;
+  readonly block: number;
+  readonly memory: Memory;
+}
+
 class OnnxExecutable implements Executable {
   readonly #graph: Graph;
   readonly #session: ort.InferenceSession;
   readonly #slots: ReadonlyMap<string, Slot>;
   readonly #block: number;
-  readonly #state = new Map<string, ort.Tensor>();
-  /** Memory of the state before last, to be written by the next run: no fresh pages in the steady state. */
-  readonly #spare = new Map<string, ort.Tensor>();
   readonly #needed: ReadonlySet<string>;
+  readonly memory: Memory;
 
-  constructor(graph: Graph, session: ort.InferenceSession, slots: ReadonlyMap<string, Slot>, block: number) {
+  constructor(graph: Graph, session: ort.InferenceSession, { slots, block, memory }: Placement) {
     this.#graph = graph;
     this.#session = session;
     this.#slots = slots;
     this.#block = block;
+    this.memory = memory;
     this.#needed = new Set(session.inputNames);
   }
 
   async run(feeds: Named<Tensor>): Promise<Named<Tensor>> {
+    const { state, spare } = this.memory;
     const bound: Record<string, ort.Tensor> = {};
     for (const [name, input] of Object.entries(this.#graph.inputs)) {
       if (this.#needed.has(name)) bound[name] = toOrt(this.#checked(name, input, feeds[name]));
     }
     for (const [name, { shape }] of this.#slots) {
-      const current = this.#state.get(name);
+      const current = state.get(name);
+      if (!this.#needed.has(name)) continue;
       if (current === undefined) {
         throw new PipelineError(
           "STATE_MISMATCH",
           `graph ${this.#graph.name}: variable ${name} [${shape}] was never written`,
         );
       }
-      if (this.#needed.has(name)) bound[name] = current;
+      bound[name] = current;
     }
     const fetches: Record<string, ort.Tensor | null> = {};
-    for (const name of this.#session.outputNames) fetches[name] = this.#spare.get(name) ?? null;
+    for (const name of this.#session.outputNames) fetches[name] = spare.get(name) ?? null;
     const results = await this.#session.run(bound, fetches);
     for (const name of this.#slots.keys()) {
       const next = results[nextName(name)];
       if (next === undefined) continue;
-      this.#spare.set(nextName(name), this.#state.get(name)!);
-      this.#state.set(name, next);
+      const before = state.get(name);
+      if (before !== undefined) spare.set(nextName(name), before);
+      state.set(name, next);
     }
     return Object.fromEntries(
       Object.keys(this.#graph.outputs).map((name) => [name, fromOrt(results[outputName(name)]!)]),
@@ -169,8 +207,8 @@ class OnnxExecutable implements Executable {
         layout === "plain" || layout === "blocked"
           ? checked.data.slice()
           : packFilter(layout, value.shape, floatData(checked), this.#block);
-      this.#state.set(name, toOrt({ dtype: value.dtype, shape, data }));
-      this.#spare.delete(nextName(name));
+      this.memory.state.set(name, toOrt({ dtype: value.dtype, shape, data }));
+      this.memory.spare.delete(nextName(name));
     }
   }
 
@@ -178,7 +216,7 @@ class OnnxExecutable implements Executable {
     return Object.fromEntries(
       names.map((name) => {
         const slot = this.#slots.get(name);
-        const held = this.#state.get(name);
+        const held = this.memory.state.get(name);
         if (slot === undefined || held === undefined) {
           throw new PipelineError("STATE_MISMATCH", `graph ${this.#graph.name} holds no variable ${name}`);
         }

@@ -14,14 +14,23 @@ export type Layout = "plain" | "blocked" | FilterForm;
  * - dense: [O/B, I/B, kh, kw, B(i), B(o)]
  * - stem: few input channels in plain order: [O/B, I, kh, kw, B(o)]
  * - depthwise: [C/B, kh, kw, B]
+ * - grouped: dense filters of super-groups, which are whole blocks of channels: [O/B, S/B, kh, kw, B(i), B(o)], zero
+ *   where input and output belong to different groups
  * - winograd: [9, O/B, I/B, B(i), B(o)], the weights of a 3x3 kernel tap by tap
  * - matrix: [O, I] in plain order, weights of a 1x1 kernel that are transformed before they are used
  */
 export type FilterForm = ConvolutionForm | "matrix";
 /** The forms that a convolution takes. */
-export type ConvolutionForm = "dense" | "stem" | "depthwise" | "winograd";
+export type ConvolutionForm = "dense" | "stem" | "depthwise" | "grouped" | "winograd";
 
 export const roundUp = (size: number, multiple: number): number => Math.ceil(size / multiple) * multiple;
+
+/** Channels of the smallest super-group: whole groups of a width and whole blocks. */
+export function superGroup(width: number, block: number): number {
+  let channels = block;
+  while (channels % width !== 0) channels += block;
+  return channels;
+}
 
 /**
  * Shape under which a tensor of a layout is fed to onnxruntime. Filters of one tap drop the dimensions of the kernel:
@@ -37,6 +46,8 @@ export function physicalShape(layout: Layout, shape: Shape, block: number): Shap
       return [o, roundUp(i, block), kh, kw];
     case "dense":
       return [roundUp(o, block), roundUp(i, block), ...kernel];
+    case "grouped":
+      return [roundUp(o, block), superGroup(i, block), ...kernel];
     case "stem":
     case "depthwise":
       return [roundUp(o, block), i, ...kernel];
@@ -52,14 +63,18 @@ export function physicalShape(layout: Layout, shape: Shape, block: number): Shap
 /** For each logical element of a weight [O, I, kh, kw], its place in the form. */
 function* places(form: FilterForm, [o = 1, i = 1, kh = 1, kw = 1]: Shape, block: number): Generator<number> {
   const taps = kh * kw;
-  const inputBlocks = roundUp(i, block) / block;
+  const width = form === "grouped" ? superGroup(i, block) : roundUp(i, block);
+  const inputBlocks = width / block;
   for (let out = 0; out < o; out++) {
     const [ob, oi] = [Math.floor(out / block), out % block];
+    // Where the inputs of this output begin in its super-group.
+    const first = form === "grouped" ? (Math.floor(out / i) * i) % width : 0;
     for (let inp = 0; inp < i; inp++) {
-      const [ib, ii] = [Math.floor(inp / block), inp % block];
+      const [ib, ii] = [Math.floor((first + inp) / block), (first + inp) % block];
       for (let tap = 0; tap < taps; tap++) {
         switch (form) {
           case "dense":
+          case "grouped":
             yield (((ob * inputBlocks + ib) * taps + tap) * block + ii) * block + oi;
             break;
           case "stem":
@@ -80,6 +95,14 @@ function* places(form: FilterForm, [o = 1, i = 1, kh = 1, kw = 1]: Shape, block:
       }
     }
   }
+}
+
+/** Of each element of a form's memory: where it comes from in the plain weight; -1 for padding. */
+export function filterSources(form: FilterForm, shape: Shape, block: number): Int32Array {
+  const sources = new Int32Array(sizeOf(physicalShape(form, shape, block))).fill(-1);
+  let from = 0;
+  for (const to of places(form, shape, block)) sources[to] = from++;
+  return sources;
 }
 
 /** Lays plain weights out in a form; padding is zero. */
@@ -107,9 +130,10 @@ export function filterForm(x: Shape, weight: Shape, conv: ConvAttrs, block: numb
   const [o = 0, i = 0, kh = 0, kw = 0] = weight;
   if (block === 0 || kh !== kw || conv.strides[0] !== conv.strides[1] || conv.dilations.some((d) => d !== 1))
     return undefined;
-  if (conv.groups > 1)
-    return i === 1 && o === channels && conv.groups === channels && channels >= block ? "depthwise" : undefined;
+  if (conv.groups > 1 && (o !== channels || channels < block)) return undefined;
+  if (conv.groups > 1 && i === 1) return "depthwise";
   if (n % block !== 0) return undefined;
+  if (conv.groups > 1) return roundUp(channels, block) % superGroup(i, block) === 0 ? "grouped" : undefined;
   if (channels < block) return "stem";
   const symmetric = conv.pads.every((p) => p === 1);
   const small = Math.max(height, width) <= 16;

@@ -42,6 +42,8 @@ export interface LoweringOptions {
   readonly portable?: boolean;
   /** The batch size that stands for a free first dimension. */
   readonly freeBatch?: number;
+  /** Layouts of variables that are decided already, by name. */
+  readonly layouts?: ReadonlyMap<string, Layout>;
 }
 
 /** Operations that are written only when a user asks for them, since most users absorb them. */
@@ -60,16 +62,17 @@ export class Lowering {
   readonly #rules: LoweringRules;
   readonly #uses: Map<Value, number>;
   readonly #users = new Map<Value, Value[]>();
-  readonly #forms = new Map<Value, FilterForm>();
+  readonly #layouts = new Map<Value, Layout>();
   readonly #results = new Map<Value, Physical>();
   readonly #plain = new Map<Value, string>();
   readonly #blocked = new Map<Value, string>();
   readonly #filters = new Map<string, string>();
   readonly #factored = new Map<Value, Factored>();
-  readonly #memo = new Map<string, string>();
+  readonly #memo = new Map<string, readonly string[]>();
   readonly #ids = new Map<Value, number>();
 
-  constructor(graph: Graph, { writer, rules, block, portable = false, freeBatch }: LoweringOptions) {
+  constructor(graph: Graph, options: LoweringOptions) {
+    const { writer, rules, block, portable = false, freeBatch, layouts = new Map() } = options;
     this.graph = graph;
     this.#rules = rules;
     this.writer = writer;
@@ -86,6 +89,10 @@ export class Lowering {
       }
     });
     this.#chooseForms();
+    for (const [name, { current }] of Object.entries(graph.variables)) {
+      const layout = layouts.get(name);
+      if (layout !== undefined) this.#layouts.set(current, layout);
+    }
   }
 
   /** Writes every value that is needed. */
@@ -97,7 +104,7 @@ export class Lowering {
 
   /** Layout of the memory behind a variable; inputs are fed plain. */
   layoutOf(variable: Value): Layout {
-    return this.#forms.get(variable) ?? "plain";
+    return this.#layouts.get(variable) ?? "plain";
   }
 
   /** Makes a graph input known under the name of a model input. */
@@ -182,6 +189,11 @@ export class Lowering {
 
   /** Writes an intermediate result once per key. */
   memo(key: string, write: () => string): string {
+    return this.memoList(key, () => [write()])[0]!;
+  }
+
+  /** The same for an operation with several results. */
+  memoList(key: string, write: () => readonly string[]): readonly string[] {
     return remember(this.#memo, key, write);
   }
 
@@ -215,17 +227,17 @@ export class Lowering {
       else if (isOp(value, "conv2dInputGrad")) {
         form = filterForm(value.attrs.inputShape, weight.shape, value.attrs, this.block);
       }
-      if (form !== undefined) this.#forms.set(weight, form);
+      if (form !== undefined) this.#layouts.set(weight, form);
     }
     for (const variable of variables) {
       const { shape } = variable;
       const oneTap = shape.length === 4 && shape[2] === 1 && shape[3] === 1;
-      if (oneTap && !this.#forms.has(variable)) this.#forms.set(variable, "matrix");
+      if (oneTap && !this.#layouts.has(variable)) this.#layouts.set(variable, "matrix");
     }
     for (const { current, layoutLike } of Object.values(this.graph.variables)) {
       const parameter = layoutLike === undefined ? undefined : this.graph.variables[layoutLike]?.current;
-      const form = parameter === undefined ? undefined : this.#forms.get(parameter);
-      if (form !== undefined) this.#forms.set(current, form);
+      const form = parameter === undefined ? undefined : this.#layouts.get(parameter);
+      if (form !== undefined) this.#layouts.set(current, form);
     }
   }
 }

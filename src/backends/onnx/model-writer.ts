@@ -48,6 +48,9 @@ export type Dimension = number | string;
 export class ModelWriter {
   readonly #graph: GraphProto;
   readonly #constants = new Map<string, string>();
+  /** What a reshaped value was before. */
+  readonly #sources = new Map<string, string>();
+  readonly #reshapes = new Map<string, string>();
   readonly #domains = new Set<Domain>([""]);
   #counter = 0;
 
@@ -126,8 +129,17 @@ export class ModelWriter {
     return this.#constant(value.dtype, value.shape, new Uint8Array(buffer, byteOffset, byteLength));
   }
 
+  /** One operation from the first shape to the last, and one for all who want the same. */
   reshape(value: string, shape: readonly number[]): string {
-    return this.op("Reshape", [value, this.ints(shape)]);
+    // A 0 repeats a dimension of the very operand.
+    const source = shape.includes(0) ? value : (this.#sources.get(value) ?? value);
+    const key = `${source} ${shape}`;
+    const known = this.#reshapes.get(key);
+    if (known !== undefined) return known;
+    const result = this.op("Reshape", [source, this.ints(shape)]);
+    this.#sources.set(result, source);
+    this.#reshapes.set(key, result);
+    return result;
   }
 
   transpose(value: string, perm: readonly number[]): string {
@@ -142,7 +154,9 @@ export class ModelWriter {
     this.#graph.output.push(valueInfo(name, dtype, shape));
   }
 
+  /** The file, without operations and constants that no output needs: those that a fused form has replaced. */
   finish(): Uint8Array {
+    this.#prune();
     const model = create(ModelProtoSchema, {
       irVersion: 9n,
       producerName: "cifar-pipeline",
@@ -152,6 +166,18 @@ export class ModelWriter {
       ),
     });
     return toBinary(ModelProtoSchema, model);
+  }
+
+  #prune(): void {
+    const needed = new Set(this.#graph.output.map(({ name }) => name));
+    // Operations stand behind their operands.
+    const kept = this.#graph.node.toReversed().filter(({ input, output }) => {
+      if (!output.some((name) => needed.has(name))) return false;
+      for (const name of input) needed.add(name);
+      return true;
+    });
+    this.#graph.node = kept.reverse();
+    this.#graph.initializer = this.#graph.initializer.filter(({ name }) => needed.has(name));
   }
 
   #constant(dtype: keyof typeof elementTypes, shape: readonly number[], bytes: Uint8Array): string {

@@ -8,7 +8,7 @@ import { broadcast, concat, flip, pad, slice, transpose } from "./layout.ts";
 import { matmul, oneHot } from "./linear.ts";
 import { avgPool2d, avgPool2dGrad, maxPool2d, maxPool2dGrad } from "./pooling.ts";
 import { argMax, logSoftmax, reduceMax, reduceSum } from "./reductions.ts";
-import { affineSample, resize, resizeGrad } from "./sampling.ts";
+import { affineSample, gridSample, lookup, resize, resizeGrad } from "./sampling.ts";
 
 /** The total table of evaluators: an operation without an entry does not compile. Inputs are bound before. */
 export const evaluators: { readonly [O in Exclude<OpName, "input">]: Evaluator<O> } = {
@@ -20,6 +20,7 @@ export const evaluators: { readonly [O in Exclude<OpName, "input">]: Evaluator<O
   activationGrad,
   cast,
   stopGradient: copy,
+  allReduce: copy,
   reshape: copy,
   transpose,
   broadcast,
@@ -43,6 +44,8 @@ export const evaluators: { readonly [O in Exclude<OpName, "input">]: Evaluator<O
   avgPool2d,
   avgPool2dGrad,
   affineSample,
+  gridSample,
+  lookup,
   resize,
   resizeGrad,
 };

@@ -20,18 +20,22 @@ export function createReferenceExecutor({ precision = "float32" }: ReferenceExec
   return {
     device: `reference interpreter (${precision})`,
     mixedPrecision: false,
-    compile: async (graph) => createReferenceExecutable(graph, precision),
+    compile: async (graph, sharing) => createReferenceExecutable(graph, precision, sharing),
   };
 }
 
-function createReferenceExecutable(graph: Graph, precision: Precision): Executable {
-  let state: Record<string, ReferenceArray> = Object.fromEntries(
-    Object.entries(graph.variables).map(([name, { current }]) => [name, zeroArray(current.shape)]),
-  );
-  return {
+type State = Record<string, ReferenceArray>;
+
+/** The variables behind each executable. */
+const states = new WeakMap<Executable, State>();
+
+function createReferenceExecutable(graph: Graph, precision: Precision, sharing: Executable | undefined): Executable {
+  const state: State = (sharing === undefined ? undefined : states.get(sharing)) ?? {};
+  for (const [name, { current }] of Object.entries(graph.variables)) state[name] ??= zeroArray(current.shape);
+  const executable: Executable = {
     async run(feeds) {
-      const { outputs, next } = interpret(graph, { ...bindInputs(graph, feeds), ...state }, precision);
-      state = next;
+      const { outputs, next } = interpret(graph, { ...state, ...bindInputs(graph, feeds) }, precision);
+      Object.assign(state, next);
       return Object.fromEntries(
         Object.entries(graph.outputs).map(([name, { dtype }]) => [name, toTensor(dtype, outputs[name]!)]),
       );
@@ -45,7 +49,7 @@ function createReferenceExecutable(graph: Graph, precision: Precision): Executab
         }
         return [name, fromTensor(value)] as const;
       });
-      state = { ...state, ...Object.fromEntries(written) };
+      Object.assign(state, Object.fromEntries(written));
     },
     readState(names = Object.keys(graph.variables)) {
       return Object.fromEntries(
@@ -58,6 +62,8 @@ function createReferenceExecutable(graph: Graph, precision: Precision): Executab
     },
     async [Symbol.asyncDispose]() {},
   };
+  states.set(executable, state);
+  return executable;
 }
 
 function bindInputs(graph: Graph, feeds: Named<Tensor>): Record<string, ReferenceArray> {

@@ -40,6 +40,36 @@ export const affineSample: Evaluator<"affineSample"> = (value, operands) => {
   return result;
 };
 
+/** PyTorch's grid_sample(mode="bilinear", padding_mode="zeros", align_corners=False). */
+export const gridSample: Evaluator<"gridSample"> = (value, operands) => {
+  const [x, grid] = [operandAt(operands, 0), operandAt(operands, 1)];
+  const [, channels, height, width] = imageShape(x);
+  const [batch, , outHeight, outWidth] = imageShape(value);
+  const result = new Float64Array(sizeOf(value.shape));
+  const plane = outHeight * outWidth;
+  for (let n = 0; n < batch; n++) {
+    for (let place = 0; place < plane; place++) {
+      const at = 2 * (n * plane + place);
+      const column = ((grid.data[at]! + 1) * width - 1) / 2;
+      const row = ((grid.data[at + 1]! + 1) * height - 1) / 2;
+      for (let c = 0; c < channels; c++) {
+        const start = (n * channels + c) * height;
+        const pixel: Pixel = (r, k) =>
+          r < 0 || r >= height || k < 0 || k >= width ? 0 : x.data[(start + r) * width + k]!;
+        result[(n * channels + c) * plane + place] = interpolate(pixel, row, column);
+      }
+    }
+  }
+  return result;
+};
+
+export const lookup: Evaluator<"lookup"> = (_, operands) => {
+  const [x, table] = [operandAt(operands, 0), operandAt(operands, 1)];
+  const [, , height, width] = imageShape(x);
+  const plane = height * width;
+  return x.data.map((byte, i) => table.data[Math.floor(i / plane) * 256 + byte]!);
+};
+
 /** Position of a pixel's centre on the grid from -1 to 1; a single pixel is at 0. */
 function normalised(index: number, size: number): number {
   return size === 1 ? 0 : (2 * index) / (size - 1) - 1;

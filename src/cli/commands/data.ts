@@ -1,9 +1,8 @@
 import type { Command } from "commander";
-import { createRng } from "../../base/rng.ts";
 import type { ImageDataset } from "../../data/dataset.ts";
-import { writeContactSheet } from "../../data/preview.ts";
 import { type SplitReport, verifyDataset } from "../../data/verify.ts";
 import { loadConfiguredDataset } from "../../experiments/configured-dataset.ts";
+import { previewDataset } from "../../experiments/preview.ts";
 import { addConfigOptions, addOutputOptions, type ConfigArguments, loadArguments } from "../config-options.ts";
 import { exitCodes, usageError } from "../failure.ts";
 import { count } from "../format.ts";
@@ -20,6 +19,7 @@ interface DataArguments extends ConfigArguments {
 interface PreviewArguments extends DataArguments {
   readonly out: string;
   readonly part: string;
+  readonly views: string;
 }
 
 export function addDataCommand(program: Command, terminal: Terminal): void {
@@ -58,19 +58,26 @@ export function addDataCommand(program: Command, terminal: Terminal): void {
     if (report.problems.length > 0) terminal.status.code = exitCodes.failed;
   });
 
-  add("preview", "write a sheet of some images of each class")
+  add("preview", "write a sheet of images of each class, augmented as configured, and of the classes' histograms")
     .option("--out <file>", "the PNG file to write", "preview.png")
     .option("--part <part>", "train or test", "train")
+    .option("--views <count>", "augmented views of each image, 0 to 16", "4")
     .action(async (options: PreviewArguments) => {
       const { out: file, part } = options;
       if (part !== "train" && part !== "test") throw usageError(`--part ${part}`, "use --part train or --part test");
+      const wanted = Number(options.views);
+      if (!/^\d{1,2}$/.test(options.views) || wanted > 16) {
+        throw usageError(`--views ${options.views}`, "use a whole number from 0 to 16");
+      }
       const dataset = await load(terminal, options);
       if (dataset === undefined) return;
-      const rows = await writeContactSheet(dataset, { file, part, rng: createRng(0) });
-      if (options.json === true) printJson(terminal, { file, part, rows, synthetic: dataset.synthetic });
+      const { config } = loadArguments(terminal, options);
+      const { rows, views } = await previewDataset(config, dataset, { file, part, views: wanted });
+      if (options.json === true) printJson(terminal, { file, part, rows, views, synthetic: dataset.synthetic });
       else {
         if (dataset.synthetic) print(terminal, syntheticNotice);
-        print(terminal, `wrote ${file}; rows from the top: ${rows.join(", ")}`);
+        const shown = views === 0 ? "images" : `each image with ${views} augmented views`;
+        print(terminal, `wrote ${file}: ${shown}, then the class's histogram; rows from the top: ${rows.join(", ")}`);
       }
     });
 }

@@ -5,6 +5,7 @@ import { modelsDirectory } from "../../experiments/run-folder.ts";
 import { type Bundle, listBundles } from "../../inference/bundle.ts";
 import { type Model, parameterCount } from "../../models/model.ts";
 import { models } from "../../models/registry.ts";
+import { publishedWeights } from "../../weights/published.ts";
 import { addConfigOptions, addOutputOptions, type ConfigArguments, loadArguments } from "../config-options.ts";
 import { count, percent } from "../format.ts";
 import { note, print, printJson, type Terminal, table } from "../terminal.ts";
@@ -38,8 +39,8 @@ function architectures() {
   return Object.values(models).map(({ name, family, inputSize }) => {
     const { config } = loadConfig({ env: {}, overrides: [`model.name=${name}`] });
     const model: Model = configuredModel(config, { classes, height: inputSize, width: inputSize });
-    // Published weights come with the families that have them.
-    return { name, family, parameters: parameterCount(model), input_size: inputSize, weights: null as string | null };
+    const weights = publishedWeights(name) === undefined ? null : "imagenet";
+    return { name, family, parameters: parameterCount(model), input_size: inputSize, weights };
   });
 }
 

@@ -1,5 +1,4 @@
 import type { Command } from "commander";
-import { createLogger } from "../../observability/logger.ts";
 import { chooseBundle } from "../choose-bundle.ts";
 import { addConfigOptions, type ConfigArguments, loadArguments } from "../config-options.ts";
 import { serveUntilStopped } from "../serve-until-stopped.ts";
@@ -26,7 +25,7 @@ export function addServeCommand(program: Command, terminal: Terminal): void {
     await serveUntilStopped(terminal, {
       config,
       bundle,
-      logger: createLogger(),
+      consoleLevel: "info",
       onListening({ url }) {
         const { name, dataset } = bundle.metadata;
         note(terminal, `serving ${name} at ${url} (documentation: ${url}/docs); Ctrl-C stops`);

@@ -1,23 +1,42 @@
 import type { Command } from "commander";
+import { PipelineError } from "../../base/errors.ts";
 import { loadConfig } from "../../config/load.ts";
+import { otherRank, type RankStart } from "../../experiments/rank-place.ts";
 import { checkSameConfig } from "../../experiments/resume-check.ts";
 import { findRun, runConfigFile, runsDirectory } from "../../experiments/run-folder.ts";
+import { startRank } from "../../experiments/run-rank.ts";
 import { addConfigOptions, addOutputOptions, type ConfigArguments, loadArguments } from "../config-options.ts";
 import { exitCodes } from "../failure.ts";
-import type { Terminal } from "../terminal.ts";
+import { note, type Terminal } from "../terminal.ts";
 import { trainWithDisplay } from "../train-with-display.ts";
+import { addExecutorOptions, type TuneArguments, tuneCommand } from "./tune.ts";
 
-interface TrainArguments extends ConfigArguments {
+interface TrainArguments extends ConfigArguments, TuneArguments {
   readonly resume?: string;
+  readonly distributed?: boolean;
   readonly json?: boolean;
+  readonly tune?: boolean;
 }
 
 export function addTrainCommand(program: Command, terminal: Terminal): void {
   const command = program
     .command("train")
     .description("train a network, evaluate it and write a model bundle; Ctrl-C saves and stops")
-    .option("--resume <run>", 'go on with a run that was stopped or killed: its id, or "last"');
+    .option("--resume <run>", 'go on with a run that was stopped or killed: its id, or "last"')
+    .option("--tune", "search for good hyperparameters, as `cifar tune` does; --resume then names a study")
+    .option("--distributed", "train on several processes: see the section distributed of the configuration");
+  addExecutorOptions(command);
   addOutputOptions(addConfigOptions(command)).action(async (options: TrainArguments) => {
+    if (options.tune === true || (options.resume === undefined && wantsTuning(terminal, options)))
+      return tuneCommand(terminal, options, "cifar train --tune");
+    if (options.executor !== undefined || options.rayAddress !== undefined) {
+      throw new PipelineError("USAGE_INVALID", "--executor and --ray-address say where the trials of a sweep run", {
+        remedy: "give --tune with them",
+      });
+    }
+    const { config } = loadArguments(terminal, options, flagsOf(options));
+    const start = config.distributed.use_distributed ? otherRank(config, terminal.env) : undefined;
+    if (start !== undefined) return trainAsRank(terminal, start);
     const outcome = await trainWithDisplay(terminal, {
       ...resolve(terminal, options, options.resume === undefined ? undefined : await runToResume(terminal, options)),
       sourceName: "cifar train",
@@ -27,20 +46,36 @@ export function addTrainCommand(program: Command, terminal: Terminal): void {
   });
 }
 
+function wantsTuning(terminal: Terminal, options: TrainArguments): boolean {
+  return loadArguments(terminal, options).config.ray_tune.use_ray_tune;
+}
+
 type Run = Awaited<ReturnType<typeof findRun>>;
 
 async function runToResume(terminal: Terminal, options: TrainArguments): Promise<Run> {
   return findRun(runsDirectory(loadArguments(terminal, options).config), options.resume ?? "last");
 }
 
+/** What other options stand for. */
+function flagsOf({ distributed }: TrainArguments): string[] {
+  return distributed ? ["distributed.use_distributed=true"] : [];
+}
+
+/** Does the part of a rank that somebody else has started; rank 0 shows the training and keeps the run. */
+async function trainAsRank(terminal: Terminal, start: RankStart): Promise<void> {
+  note(terminal, `rank ${start.join.rank}: joining the training at ${start.join.host} port ${start.join.port}`);
+  await using rank = startRank(start);
+  await rank.done;
+}
+
 /** A resumed run keeps its own configuration; what is given besides must not contradict it. */
 function resolve(terminal: Terminal, options: TrainArguments, resume: Run | undefined) {
-  if (resume === undefined) return { loaded: loadArguments(terminal, options) };
+  if (resume === undefined) return { loaded: loadArguments(terminal, options, flagsOf(options)) };
   const own = loadConfig({ file: runConfigFile(resume), env: {} });
   const given =
     options.config === undefined && options.preset === undefined
-      ? loadConfig({ file: runConfigFile(resume), env: {}, overrides: options.set })
-      : loadArguments(terminal, options);
+      ? loadConfig({ file: runConfigFile(resume), env: {}, overrides: [...flagsOf(options), ...options.set] })
+      : loadArguments(terminal, options, flagsOf(options));
   checkSameConfig(resume.record.runId, { before: own.config, now: given.config });
   return { loaded: given, resume };
 }

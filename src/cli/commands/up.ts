@@ -6,6 +6,8 @@ import { statementOf } from "../../experiments/error-transfer.ts";
 import { modelsDirectory } from "../../experiments/run-folder.ts";
 import { type Bundle, newestBundle, readBundle } from "../../inference/bundle.ts";
 import { createLogger } from "../../observability/logger.ts";
+import { trackingTarget } from "../../tracking/open.ts";
+import { startTrackingServer, type TrackingServer } from "../../tracking/server/server.ts";
 import { checkAddress } from "../check-address.ts";
 import { addConfigOptions, type ConfigArguments, loadArguments } from "../config-options.ts";
 import { exitCodes } from "../failure.ts";
@@ -28,7 +30,9 @@ interface UpArguments extends ConfigArguments {
 export function addUpCommand(program: Command, terminal: Terminal): void {
   const command = program
     .command("up")
-    .description("everything at once: get images, train a quick model when there is none, and serve the newest")
+    .description(
+      "everything at once: get images, train a quick model when there is none, serve the newest, and the page of runs",
+    )
     .option("--no-train", "only serve; fails where there is no model yet")
     .option("--offline", "never touch the network: without images, generated ones are used")
     .option("--host <address>", "address to listen on (default: serving.host, 127.0.0.1)")
@@ -41,14 +45,32 @@ export function addUpCommand(program: Command, terminal: Terminal): void {
     await checkAddress(config.serving.host, config.serving.port);
     const bundle = (await newestBundle(modelsDirectory(config))) ?? (await train(terminal, loaded, options));
     if (bundle === undefined) return;
+    await using tracking = await startTracking(loaded);
     await serveUntilStopped(terminal, {
       config,
       bundle,
       // Answered requests are not news here; `cifar serve` logs them all.
-      logger: createLogger({ level: "warn" }),
-      onListening: ({ url }) => announce(terminal, bundle, url),
+      consoleLevel: "warn",
+      onListening: ({ url }) => announce(terminal, bundle, { url, tracking }),
     });
   });
+}
+
+const trackingPort = 5000;
+const trackingPortsTried = 20;
+
+/** The page of runs on port 5000 or the next free one; none where runs are recorded elsewhere. */
+async function startTracking({ config }: LoadedConfig): Promise<TrackingServer | undefined> {
+  const target = trackingTarget(config.mlflow.tracking_uri, {});
+  if (target.kind === "server") return undefined;
+  const log = createLogger({ level: "warn" });
+  for (let port = trackingPort; ; port++) {
+    try {
+      return await startTrackingServer({ port, store: target.path, artifacts: target.artifactRoot, log });
+    } catch (error) {
+      if (!isPipelineError(error, "ADDRESS_UNAVAILABLE") || port >= trackingPort + trackingPortsTried) throw error;
+    }
+  }
 }
 
 /** Without a word on what to train, the quick preset. */
@@ -112,7 +134,12 @@ async function prepare(
   }
 }
 
-function announce(terminal: Terminal, { metadata }: Bundle, url: string): void {
+interface Places {
+  readonly url: string;
+  readonly tracking: TrackingServer | undefined;
+}
+
+function announce(terminal: Terminal, { metadata }: Bundle, { url, tracking }: Places): void {
   const { name, dataset, metrics } = metadata;
   const accuracy = metrics.test === undefined ? "" : `, test accuracy ${percent(metrics.test.accuracy)}`;
   print(terminal);
@@ -120,6 +147,10 @@ function announce(terminal: Terminal, { metadata }: Bundle, url: string): void {
   print(terminal, `  upload page    ${url}/`);
   print(terminal, `  documentation  ${url}/docs`);
   print(terminal, `  metrics        ${url}/metrics`);
+  if (tracking !== undefined) {
+    const moved = new URL(tracking.url).port === String(trackingPort) ? "" : ` (port ${trackingPort} is taken)`;
+    print(terminal, `  experiments    ${tracking.url}/${moved}`);
+  }
   print(terminal, `  prediction     curl -F file=@picture.png ${url}/predict`);
   if (dataset.synthetic) print(terminal, `note: trained on ${syntheticNotice}`);
   print(terminal, "Ctrl-C stops");

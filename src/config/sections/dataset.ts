@@ -1,5 +1,16 @@
 import { z } from "zod";
 
+/** Of the three colour channels. */
+const statistic = (channel: z.ZodNumber, what: string) =>
+  z
+    .tuple([channel, channel, channel])
+    .nullable()
+    .default(null)
+    .describe(
+      `${what} of red, green and blue, on the scale 0..1, by which images are normalised. null: what the pretrained ` +
+        "weights want, else that of the training images.",
+    );
+
 export const datasetSection = z
   .strictObject({
     name: z
@@ -32,6 +43,8 @@ export const datasetSection = z
       .default(0)
       .describe("Worker threads that prepare batches. 0: the training thread does it."),
     limit: z.int().min(1).nullable().default(null).describe("Use only the first N training images. null: all of them."),
+    mean: statistic(z.number().min(0).max(1), "Mean"),
+    std: statistic(z.number().positive().max(1), "Standard deviation"),
     validation_fraction: z
       .number()
       .min(0)

@@ -4,12 +4,61 @@ export const distributedSection = z
   .strictObject({
     use_distributed: z.boolean().default(false).describe("Train on several processes."),
     world_size: z.int().min(1).max(1024).default(1).describe("Number of processes."),
-    backend: z.enum(["gloo", "nccl", "mpi"]).default("gloo").describe("How processes exchange gradients."),
+    backend: z
+      .enum(["gloo", "nccl", "mpi"])
+      .default("gloo")
+      .describe("How processes exchange gradients: gloo stands for TCP connections, mpi for an installed MPI library."),
     use_gpu: z.boolean().default(false).describe("Give each process a GPU."),
     init_method: z
       .string()
       .min(1)
       .default("tcp://localhost:23456")
-      .describe("Address at which the processes find each other."),
+      .describe(
+        "Address at which the processes find each other: tcp://HOST:PORT, port 0 for any free one where this program " +
+          "starts the processes itself; env:// for MASTER_ADDR and MASTER_PORT, which win where they are set.",
+      ),
+    launcher: z
+      .enum(["auto", "local", "mpirun", "env"])
+      .default("auto")
+      .describe(
+        "Who starts the processes: this program on this machine, mpirun, or somebody else who sets RANK and WORLD_SIZE " +
+          "(torchrun, Slurm, Kubernetes). auto: what the environment says, else mpirun with the backend mpi, else local.",
+      ),
+    mpirun: z
+      .array(z.string().min(1))
+      .min(1)
+      .default(["mpirun"])
+      .describe("Command of the launcher mpirun, with arguments such as --host a,b."),
+    sync_batch_norm: z
+      .boolean()
+      .default(false)
+      .describe("Batch norm over the images of all processes, as one process would; false: over each process's own."),
+    algorithm: z
+      .enum(["auto", "ring", "tree"])
+      .default("auto")
+      .describe("How numbers are summed over TCP. auto: a tree for few numbers, a ring for many."),
+    bucket_mb: z.number().positive().max(1024).default(4).describe("MiB of gradients that are summed in one call."),
+    backward_parts: z
+      .int()
+      .min(1)
+      .max(16)
+      .default(1)
+      .describe("Parts of the backward pass: the gradients of one travel while the next is computed."),
+    heartbeat_timeout: z
+      .number()
+      .min(0.5)
+      .default(10)
+      .describe("Seconds of silence after which a process or a link counts as lost."),
+    collective_timeout: z
+      .number()
+      .min(1)
+      .default(300)
+      .describe("Seconds that processes wait for each other in a step: one that takes longer counts as hanging."),
+    rejoin_timeout: z
+      .number()
+      .min(1)
+      .default(120)
+      .describe("Seconds that a training waits for processes that are missing, at the start and after a loss."),
+    max_restarts: z.int().min(0).default(3).describe("How often lost processes are started again in one training."),
   })
   .describe("Distributed training.");

@@ -96,6 +96,46 @@ const airbenchOptions = z
   .prefault({})
   .describe("Ingredients of the airbench network (github.com/KellerJordan/cifar10-airbench), each an option.");
 
+const transferOptions = z
+  .strictObject({
+    layer_lr_decay: z
+      .number()
+      .positive()
+      .max(1)
+      .default(1)
+      .describe("With fine_tune: factor on the learning rate from one stage of the network to the one before it."),
+    unfreeze_epochs: z
+      .int()
+      .min(0)
+      .default(0)
+      .describe(
+        "With fine_tune: the head is trained alone at first, and after so many epochs each one more stage from the end. " +
+          "0: everything from the beginning.",
+      ),
+    batch_norm: z
+      .enum(["train", "frozen"])
+      .default("train")
+      .describe("With fine_tune: normalise by each batch, or by the pretrained running statistics, which then stay."),
+    feature_views: z
+      .int()
+      .min(0)
+      .max(100)
+      .default(0)
+      .describe(
+        "With a frozen network: augmented views of each training image whose features are computed once, beside those " +
+          "of the image itself; epochs take them in turn.",
+      ),
+    feature_dir: z.string().min(1).default("data/features").describe("Folder for the features of frozen networks."),
+    rcbam_channels: z
+      .int()
+      .min(1)
+      .nullable()
+      .default(null)
+      .describe("Channels between the two convolutions of RCBAM. null: as many as the features have."),
+  })
+  .prefault({})
+  .describe("Transfer learning.");
+
 export const modelSection = z
   .strictObject({
     name: z.enum(modelNames).default("resnet9").describe("Architecture: a family or an exact variant."),
@@ -111,13 +151,25 @@ export const modelSection = z
       .min(1)
       .nullable()
       .default(null)
-      .describe("Pretrained weights to start from: a path or a published name. null: none."),
+      .describe(
+        '"imagenet" (the published weights, downloaded once), or the path of a .pth file, a .safetensors file or a model ' +
+          "bundle. null: random first weights.",
+      ),
+    weights_dir: z.string().min(1).default("data/weights").describe("Folder for downloaded weights."),
+    stem: z
+      .enum(["auto", "published", "small"])
+      .default("auto")
+      .describe(
+        "First strides: published for large images, small for 32x32 (they shrink by 8 instead of 32; no weight " +
+          "changes). auto: small below 64 pixels.",
+      ),
     width: z
       .number()
       .positive()
       .max(16)
       .default(1)
       .describe("Factor on the number of channels of resnet9, airbench and mobilenet_v2; 1 is the published network."),
+    transfer: transferOptions,
     airbench: airbenchOptions,
   })
   .describe("The network.");

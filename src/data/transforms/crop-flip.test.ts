@@ -1,38 +1,46 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { createRng } from "../../base/rng.ts";
-import type { GeometricAugmentation } from "./augmentation.ts";
-import { composeGeometric } from "./compose.ts";
-import { cropFlip, type FlipMode } from "./crop-flip.ts";
+import type { ImageAugmentation } from "./augmentation.ts";
+import { type FlipMode, mirror, padCrop, resizedCrop } from "./crop-flip.ts";
+import { move, unchanged } from "./image-change.ts";
 
-const indices = Int32Array.from({ length: 200 }, (_, i) => i * 3);
-const context = (epoch: number, seed = 1) => ({ epoch, indices, rng: createRng(seed) });
+const count = 200;
 
-/** Input pixel of an output pixel, as grid_sample with align_corners=True computes it. */
-function inputPixel(theta: Float32Array, i: number, x: number, y: number, height: number, width: number) {
-  const nx = (2 * x) / (width - 1) - 1;
-  const ny = (2 * y) / (height - 1) - 1;
-  const t = theta.subarray(6 * i, 6 * i + 6);
+/** Theta of some images in one epoch, all augmentations in order. */
+function thetas(list: readonly ImageAugmentation[], { epoch = 0, seed = 1 } = {}): Float64Array[] {
+  return Array.from({ length: count }, (_, i) => {
+    const change = unchanged();
+    const index = 3 * i;
+    const image = { rng: createRng(seed).split(epoch).split(index), epoch, index, pixels: new Uint8Array() };
+    for (const each of list) each.apply(change, image);
+    return change.theta;
+  });
+}
+
+/** Input pixel of an output pixel, as grid_sample with align_corners=False computes it. */
+function inputPixel(theta: Float64Array, x: number, y: number, height: number, width: number) {
+  const [nx, ny] = [(2 * x + 1) / width - 1, (2 * y + 1) / height - 1];
   return [
-    ((t[0]! * nx + t[1]! * ny + t[2]! + 1) / 2) * (width - 1),
-    ((t[3]! * nx + t[4]! * ny + t[5]! + 1) / 2) * (height - 1),
+    ((theta[0]! * nx + theta[1]! * ny + theta[2]! + 1) * width - 1) / 2,
+    ((theta[3]! * nx + theta[4]! * ny + theta[5]! + 1) * height - 1) / 2,
   ] as const;
 }
 
-describe("cropFlip", () => {
-  it("shifts by whole pixels within the pad and mirrors, for any size", () => {
+describe("padCrop and mirror", () => {
+  it("shift by whole pixels within the pad and mirror, for any size", () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 8, max: 96 }),
         fc.integer({ min: 8, max: 96 }),
         fc.integer({ min: 0, max: 7 }),
-        fc.constantFrom<FlipMode>("none", "random", "alternating"),
+        fc.constantFrom<Exclude<FlipMode, "none">>("random", "alternating"),
         fc.nat(),
         (height, width, pad, flip, seed) => {
-          const theta = cropFlip({ height, width, pad, flip }).theta(context(0, seed));
-          for (let i = 0; i < 20; i++) {
-            const mirrored = theta[6 * i] === -1;
-            const [x0, y0] = inputPixel(theta, i, 0, 0, height, width);
+          const drawn = thetas([padCrop(pad, { height, width }), mirror(flip)], { seed });
+          for (const theta of drawn.slice(0, 20)) {
+            const mirrored = theta[0] === -1;
+            const [x0, y0] = inputPixel(theta, 0, 0, height, width);
             const dx = Math.round(mirrored ? x0 - (width - 1) : x0);
             const dy = Math.round(y0);
             expect(Math.abs(dx)).toBeLessThanOrEqual(pad);
@@ -42,9 +50,9 @@ describe("cropFlip", () => {
               [width - 1, 3],
               [5, height - 1],
             ] as const) {
-              const [px, py] = inputPixel(theta, i, x, y, height, width);
-              expect(px).toBeCloseTo((mirrored ? width - 1 - x : x) + dx, 3);
-              expect(py).toBeCloseTo(y + dy, 3);
+              const [px, py] = inputPixel(theta, x, y, height, width);
+              expect(px).toBeCloseTo((mirrored ? width - 1 - x : x) + dx, 9);
+              expect(py).toBeCloseTo(y + dy, 9);
             }
           }
         },
@@ -53,55 +61,80 @@ describe("cropFlip", () => {
   });
 
   it("uses every shift of the pad", () => {
-    const theta = cropFlip({ height: 32, width: 32, pad: 2, flip: "none" }).theta(context(0));
-    const shifts = new Set(Array.from(indices, (_, i) => Math.round((theta[6 * i + 2]! * 31) / 2)));
+    const shifts = new Set(
+      thetas([padCrop(2, { height: 32, width: 32 })]).map((theta) => Math.round((theta[2]! * 32) / 2)),
+    );
     expect([...shifts].sort((a, b) => a - b)).toEqual([-2, -1, 0, 1, 2]);
   });
 
-  const flips = (augmentation: GeometricAugmentation, epoch: number, seed = 1) =>
-    Array.from(indices, (_, i) => augmentation.theta(context(epoch, seed))[6 * i] === -1);
+  const flips = (augmentation: ImageAugmentation, epoch: number, seed = 1) =>
+    thetas([augmentation], { epoch, seed }).map((theta) => theta[0] === -1);
 
   it("alternating: about half at first, whatever the stream, then every image the other way each epoch", () => {
-    const augmentation = cropFlip({ height: 32, width: 32, flip: "alternating" });
+    const augmentation = mirror("alternating");
     const first = flips(augmentation, 0);
-    const share = first.filter(Boolean).length / first.length;
+    const share = first.filter(Boolean).length / count;
     expect(share).toBeGreaterThan(0.35);
     expect(share).toBeLessThan(0.65);
     expect(flips(augmentation, 0, 99)).toEqual(first);
     expect(flips(augmentation, 1)).toEqual(first.map((flip) => !flip));
     expect(flips(augmentation, 2)).toEqual(first);
-    expect(flips(cropFlip({ height: 32, width: 32, flip: "alternating", seed: 5 }), 0)).not.toEqual(first);
+    expect(flips(mirror("alternating", 5), 0)).not.toEqual(first);
   });
 
-  it("random: about half, from the stream; none: never", () => {
-    const share = flips(cropFlip({ height: 32, width: 32, flip: "random" }), 0).filter(Boolean).length / indices.length;
+  it("random: about half, from the stream", () => {
+    const share = flips(mirror("random"), 0).filter(Boolean).length / count;
     expect(share).toBeGreaterThan(0.35);
     expect(share).toBeLessThan(0.65);
-    expect(flips(cropFlip({ height: 32, width: 32, flip: "none" }), 0)).not.toContain(true);
-  });
-
-  it("the same context gives the same parameters", () => {
-    const augmentation = cropFlip({ height: 32, width: 32, flip: "random", pad: 4 });
-    expect(augmentation.theta(context(3))).toEqual(augmentation.theta(context(3)));
+    expect(flips(mirror("random"), 1)).not.toEqual(flips(mirror("random"), 0));
   });
 
   it.each([-1, 1.5, 8])("refuses the pad %s for 8 pixels", (pad) => {
-    expect(() => cropFlip({ height: 8, width: 8, pad })).toThrow(/cannot shift/);
+    expect(() => padCrop(pad, { height: 8, width: 8 })).toThrow(/cannot shift/);
   });
 });
 
-describe("composeGeometric", () => {
-  const fixed = (...theta: number[]): GeometricAugmentation => ({
-    theta: (c) => Float32Array.from({ length: 6 * c.indices.length }, (_, i) => theta[i % 6]!),
+describe("resizedCrop", () => {
+  it("keeps a part inside the image, of an area and ratio in their ranges", () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 8, max: 64 }),
+        fc.integer({ min: 8, max: 64 }),
+        fc.double({ min: 0.05, max: 0.6, noNaN: true }),
+        fc.nat(),
+        (height, width, low, seed) => {
+          const scale = [low, low + 0.3] as const;
+          const drawn = thetas([resizedCrop({ scale, ratio: [0.75, 4 / 3], size: { height, width } })], { seed });
+          for (const [w, , x, , h, y] of drawn.map((theta) => [...theta] as number[])) {
+            expect(w! + Math.abs(x!)).toBeLessThanOrEqual(1 + 1e-9);
+            expect(h! + Math.abs(y!)).toBeLessThanOrEqual(1 + 1e-9);
+            const aspect = (w! * width) / (h! * height);
+            expect(aspect).toBeGreaterThan(0.75 - 1e-9);
+            expect(aspect).toBeLessThan(4 / 3 + 1e-9);
+            // Where no draw fits, the largest central part.
+            if (x === 0 && y === 0) continue;
+            expect(w! * h!).toBeGreaterThan(scale[0] - 1e-9);
+            expect(w! * h!).toBeLessThan(scale[1] + 1e-9);
+          }
+        },
+      ),
+    );
   });
+});
 
-  it("applies the augmentations in order", () => {
+describe("move", () => {
+  const moved = (...list: Parameters<typeof move>[1][]) => {
+    const change = unchanged();
+    for (const each of list) move(change, each);
+    return [...change.theta];
+  };
+  const shift = [1, 0, -0.5, 0, 1, 0] as const;
+  const flip = [-1, 0, 0, 0, 1, 0] as const;
+
+  it("puts each move behind those before it", () => {
     // First shift right by .5 (input x = x - .5), then mirror: input x = -x - .5.
-    const shift = fixed(1, 0, -0.5, 0, 1, 0);
-    const mirror = fixed(-1, 0, 0, 0, 1, 0);
-    const at = (list: GeometricAugmentation[]) => [...composeGeometric(list).theta(context(0)).subarray(0, 6)];
-    expect(at([shift, mirror])).toEqual([-1, 0, -0.5, 0, 1, 0]);
-    expect(at([mirror, shift])).toEqual([-1, 0, 0.5, 0, 1, 0]);
-    expect(at([])).toEqual([1, 0, 0, 0, 1, 0]);
+    expect(moved(shift, flip)).toEqual([-1, 0, -0.5, 0, 1, 0]);
+    expect(moved(flip, shift)).toEqual([-1, 0, 0.5, 0, 1, 0]);
+    expect(moved()).toEqual([1, 0, 0, 0, 1, 0]);
   });
 });

@@ -53,6 +53,7 @@ describe("decodeImage", () => {
     ["GIF", 3, () => flatImage().gif()],
     ["palette PNG", 3, () => flatImage().png({ palette: true })],
     ["lossy WebP", 4, () => flatImage().webp()],
+    ["AVIF", 4, () => flatImage().avif()],
     ["very wide image", 3, () => flatImage(2000, 3).png()],
   ])("converts and resizes a %s", async (_name, tolerance, make) => {
     const image = await decodeImage(await make().toBuffer(), size);

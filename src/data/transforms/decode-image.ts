@@ -1,6 +1,7 @@
-import sharp from "sharp";
+import sharp, { type Sharp, type SharpOptions } from "sharp";
 import { isPipelineError, PipelineError } from "../../base/errors.ts";
 import { type Tensor, tensor } from "../../tensor/tensor.ts";
+import { decodeBmp, isBmp, readBmpHeader } from "./decode-bmp.ts";
 
 export interface ImageLimits {
   /** Bytes of the encoded file; default 10 MiB. */
@@ -17,15 +18,20 @@ const loaders = {
   png: "VipsForeignLoadPngBuffer",
   webp: "VipsForeignLoadWebpBuffer",
   gif: "VipsForeignLoadNsgifBuffer",
+  // The prebuilt library has HEIF with AVIF alone.
+  avif: "VipsForeignLoadHeifBuffer",
 } as const;
 
-export const imageFormats = Object.keys(loaders) as readonly (keyof typeof loaders)[];
+export const imageFormats = [...Object.keys(loaders), "bmp"] as readonly (keyof typeof loaders | "bmp")[];
 
 export const defaultImageLimits = {
   maxBytes: 10 * 1024 * 1024,
   maxPixels: 40_000_000,
   timeoutSeconds: 10,
 } as const satisfies Required<ImageLimits>;
+
+/** BMP is decoded on the calling thread, so that its images must not be large. */
+const maxBmpPixels = 4_000_000;
 
 let hardened = false;
 
@@ -40,7 +46,7 @@ function harden(): void {
 }
 
 /**
- * Decodes an encoded image (JPEG, PNG, WebP, first frame of a GIF) to uint8 [3, height, width], R G B planes in sRGB.
+ * Decodes an encoded image (JPEG, PNG, WebP, AVIF, BMP, first frame of a GIF) to uint8 [3, height, width], R G B planes in sRGB.
  * EXIF orientation is applied; gray, palette, CMYK, 16-bit and colour-managed files are converted; transparent parts
  * become white. The whole image is resized to the wanted size (stretched when the aspect ratio differs) with an
  * antialiased bilinear kernel; pixels of an image that has that size already stay untouched bit for bit.
@@ -61,11 +67,9 @@ export async function decodeImage(
     });
   }
   harden();
-  const options = { failOn: "warning", limitInputPixels: false, sequentialRead: true, pages: 1 } as const;
+  const options = { failOn: "warning", limitInputPixels: maxPixels, sequentialRead: true, pages: 1 } as const;
   try {
-    const header = await sharp(bytes, options).metadata();
-    requirePixels(header.width, header.height, maxPixels);
-    const { data, info } = await sharp(bytes, { ...options, limitInputPixels: maxPixels })
+    const { data, info } = await open(bytes, options)
       .timeout({ seconds: timeoutSeconds })
       .autoOrient()
       .resize(width, height, { fit: "fill", kernel: "linear" })
@@ -75,8 +79,28 @@ export async function decodeImage(
       .toBuffer({ resolveWithObject: true });
     return planes(data, info.channels, height, width);
   } catch (error) {
-    throw isPipelineError(error) ? error : asImageError(error, timeoutSeconds);
+    if (isPipelineError(error)) throw error;
+    const reason = asImageError(error, timeoutSeconds);
+    // The header alone, which is cheap, says how large it is.
+    if (reason.code === "IMAGE_TOO_LARGE") await requireStatedPixels(bytes, maxPixels);
+    throw reason;
   }
+}
+
+/** @throws IMAGE_TOO_LARGE before any pixel of a BMP is read; the other decoders check it themselves */
+function open(bytes: Uint8Array, options: SharpOptions & { readonly limitInputPixels: number }): Sharp {
+  if (!isBmp(bytes)) return sharp(bytes, options);
+  const header = readBmpHeader(bytes);
+  requirePixels(header.width, header.height, Math.min(maxBmpPixels, options.limitInputPixels));
+  const { data, ...raw } = decodeBmp(bytes);
+  return sharp(data, { ...options, raw });
+}
+
+async function requireStatedPixels(bytes: Uint8Array, maxPixels: number): Promise<void> {
+  const header = await sharp(bytes, { limitInputPixels: false, pages: 1 })
+    .metadata()
+    .catch(() => undefined);
+  if (header !== undefined) requirePixels(header.width, header.height, maxPixels);
 }
 
 function requirePixels(width: number, height: number, maxPixels: number): void {

@@ -49,12 +49,13 @@ export function batchNorm(name: string, channels: number, options: BatchNormOpti
     forward(x, ctx) {
       const runningMean = ctx.buffer(`${name}.running_mean`);
       const runningVar = ctx.buffer(`${name}.running_var`);
-      if (ctx.mode === "eval") {
+      if (ctx.mode === "eval" || ctx.statistics === "running") {
         const affine = (factor: Value, term: Value): Value => channelAffine(x, factor, term);
         return normalise({ mean: runningMean, variance: runningVar, affine }, ctx);
       }
-      const count = x.shape[0]! * x.shape[2]! * x.shape[3]!;
-      const statistics = batchStatistics(x);
+      const processes = ctx.statistics === "batch" ? 1 : ctx.statistics.processes;
+      const count = processes * x.shape[0]! * x.shape[2]! * x.shape[3]!;
+      const statistics = batchStatistics(x, processes);
       const { mean, variance } = statistics;
       const unbiased = count / Math.max(count - 1, 1);
       const blend = (old: Value, current: Value, factor: number): Value =>

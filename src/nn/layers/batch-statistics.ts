@@ -1,5 +1,6 @@
 import {
   activation,
+  allReduce,
   apply,
   broadcastTo,
   channelAffine,
@@ -34,18 +35,24 @@ export interface BatchStatistics {
  * through the weights: mean = W E[v] and variance = diag(W Cov[v] W^T). The scale then belongs to the weights and the
  * shift is a bias, so that the wide images are written once, already normalised, and never read for statistics; the
  * same holds for their gradients, by differentiation.
+ *
+ * With several processes the statistics are those of all their batches, which have equal sizes.
  */
-export function batchStatistics(x: Value): BatchStatistics {
-  return isWidening(x) ? throughWeights(x.operands[0]!, x.operands[1]!) : direct(x);
+export function batchStatistics(x: Value, processes = 1): BatchStatistics {
+  const overAll: OverAll = (mean) => (processes === 1 ? mean : scale(allReduce(mean, "now"), 1 / processes));
+  return isWidening(x) ? throughWeights(x.operands[0]!, x.operands[1]!, overAll) : direct(x, overAll);
 }
+
+/** From the mean of one process's batch to the mean of all. */
+type OverAll = (mean: Value) => Value;
 
 const positionsOf = (x: Value): number => x.shape[0]! * x.shape[2]! * x.shape[3]!;
 const meanOf = (x: Value): Value => scale(reduceSum(reduceSum(x, [2, 3]), [0]), 1 / positionsOf(x));
 const notNegative = (variance: Value): Value => activation(variance, "relu");
 
-function direct(x: Value): BatchStatistics {
-  const mean = meanOf(x);
-  const meanOfSquares = scale(reduceSum(spatialDot(x, x), [0]), 1 / positionsOf(x));
+function direct(x: Value, overAll: OverAll): BatchStatistics {
+  const mean = overAll(meanOf(x));
+  const meanOfSquares = overAll(scale(reduceSum(spatialDot(x, x), [0]), 1 / positionsOf(x)));
   return {
     mean,
     variance: notNegative(sub(meanOfSquares, mul(mean, mean))),
@@ -65,15 +72,15 @@ function isWidening(x: Value): x is Value<"conv2d"> {
   return pointwise && outputs >= 2 * inputs && pays;
 }
 
-function throughWeights(v: Value, w: Value): BatchStatistics {
+function throughWeights(v: Value, w: Value, overAll: OverAll): BatchStatistics {
   const [outputs, inputs] = w.shape as [number, number];
   const weights = reshape(w, [outputs, inputs]);
-  const meanIn = meanOf(v);
+  const meanIn = overAll(meanOf(v));
   const { attrs } = conv2d(v, w) as Value<"conv2d">;
   const products = apply("conv2dWeightGrad", [v, v], { ...attrs, weightShape: [inputs, inputs, 1, 1] });
   const column = reshape(meanIn, [inputs, 1]);
   const covariance = sub(
-    scale(reshape(products, [inputs, inputs]), 1 / positionsOf(v)),
+    overAll(scale(reshape(products, [inputs, inputs]), 1 / positionsOf(v))),
     matmul(column, column, { transB: true }),
   );
   return {

@@ -23,6 +23,8 @@ export interface SqueezeExcitationOptions {
   /** Behind the second layer, whose results are the factors of the channels. */
   readonly gate?: ActivationKind;
   readonly weightInit?: Initializer;
+  /** Default: PyTorch's for convolutions. */
+  readonly biasInit?: Initializer;
 }
 
 /**
@@ -36,7 +38,13 @@ export function squeezeExcitation(name: string, options: SqueezeExcitationOption
   const { channels, squeezeChannels, activation = "relu", gate = "sigmoid", weightInit = pytorchWeightInit } = options;
   const parameters = (layer: string, inputs: number, outputs: number): ParameterSpec[] => [
     { name: `${layer}.weight`, shape: [outputs, inputs, 1, 1], kind: "filter", init: weightInit, trainable: true },
-    { name: `${layer}.bias`, shape: [outputs], kind: "bias", init: pytorchBiasInit(inputs), trainable: true },
+    {
+      name: `${layer}.bias`,
+      shape: [outputs],
+      kind: "bias",
+      init: options.biasInit ?? pytorchBiasInit(inputs),
+      trainable: true,
+    },
   ];
   return {
     parameters: [

@@ -1,16 +1,24 @@
-// The upload page: sends the chosen, dropped or pasted image to /predict and shows the answer.
+// The upload page: sends the chosen, dropped, pasted or photographed image to /predict and shows the answer.
+import { predict, rememberKey, sendFeedback } from "./api.js";
+import { installCamera } from "./camera.js";
+import { addToHistory } from "./history.js";
+import { installModels, serving } from "./models.js";
+import { installSamples } from "./samples.js";
+import { bar, byId, element, megabytes, milliseconds, percent, sentence } from "./view.js";
 
-const byId = (id) => document.getElementById(id);
 const view = {
   dropZone: byId("drop-zone"),
   dropLabel: byId("drop-label"),
   file: byId("file"),
   preview: byId("preview"),
   previewImage: byId("preview-image"),
-  previewBar: byId("preview-bar"),
   previewCaption: byId("preview-caption"),
+  chooseAnother: byId("choose-another"),
+  camera: byId("camera"),
   status: byId("status"),
   error: byId("error"),
+  keyForm: byId("key-form"),
+  key: byId("api-key"),
   placeholder: byId("placeholder"),
   progress: byId("progress"),
   result: byId("result"),
@@ -18,48 +26,27 @@ const view = {
   answerConfidence: byId("answer-confidence"),
   probabilities: byId("probabilities"),
   timing: byId("timing"),
-  model: byId("model"),
-  notice: byId("synthetic-notice"),
-  sizeLimit: byId("size-limit"),
+  feedback: byId("feedback"),
+  feedbackRight: byId("feedback-right"),
+  feedbackClass: byId("feedback-class"),
+  feedbackThanks: byId("feedback-thanks"),
 };
 
-const svgNamespace = "http://www.w3.org/2000/svg";
-let maxBytes = Number.POSITIVE_INFINITY;
+const maxRows = 10;
 let running;
 let previewUrl;
+/** What is shown, for feedback and to ask again. */
+let current;
 
 /** Shows one of placeholder, progress, result, error. */
 function show(part) {
   for (const name of ["placeholder", "progress", "result", "error"]) view[name].hidden = name !== part;
-}
-
-function percent(value) {
-  if (value > 0 && value < 0.001) return "<0.1 %";
-  return `${(value * 100).toFixed(1)} %`;
-}
-
-function megabytes(bytes) {
-  return `${Number((bytes / 1024 ** 2).toPrecision(3))} MB`;
-}
-
-function milliseconds(seconds) {
-  return `${(seconds * 1000).toFixed(seconds < 0.1 ? 1 : 0)} ms`;
-}
-
-/** An error message of the API as a sentence. */
-function sentence(text) {
-  return text && `${text[0].toUpperCase()}${text.slice(1)}${text.endsWith(".") ? "" : "."}`;
+  view.keyForm.hidden = true;
 }
 
 function showError(title, detail, requestId) {
-  const strong = document.createElement("strong");
-  strong.textContent = title;
-  view.error.replaceChildren(strong, sentence(detail ?? ""));
-  if (requestId) {
-    const small = document.createElement("small");
-    small.textContent = `Request ${requestId}`;
-    view.error.append(small);
-  }
+  view.error.replaceChildren(element("strong", { textContent: title }), sentence(detail ?? ""));
+  if (requestId) view.error.append(element("small", { textContent: `Request ${requestId}` }));
   view.status.textContent = "";
   show("error");
 }
@@ -72,8 +59,7 @@ function showPreview(file) {
   view.previewCaption.textContent = file.name || "Pasted image";
   view.previewCaption.title = file.name;
   view.dropLabel.hidden = true;
-  view.preview.hidden = false;
-  view.previewBar.hidden = false;
+  for (const part of [view.preview, view.previewCaption, view.chooseAnother]) part.hidden = false;
 }
 
 view.previewImage.addEventListener("load", () => {
@@ -88,46 +74,44 @@ view.previewImage.addEventListener("error", () => {
   view.previewImage.alt = "No preview: the browser can't show this file.";
 });
 
-/** One bar; its width is an attribute because the page's security policy forbids inline style. */
-function bar(value) {
-  const svg = document.createElementNS(svgNamespace, "svg");
-  svg.setAttribute("class", "bar");
-  svg.setAttribute("viewBox", "0 0 100 10");
-  svg.setAttribute("preserveAspectRatio", "none");
-  svg.setAttribute("aria-hidden", "true");
-  const rect = document.createElementNS(svgNamespace, "rect");
-  rect.setAttribute("width", String(Math.max(value * 100, value > 0 ? 0.4 : 0)));
-  rect.setAttribute("height", "10");
-  svg.append(rect);
-  return svg;
-}
-
-function probabilityRow([label, value], isBest) {
-  const row = document.createElement("tr");
-  row.classList.toggle("is-best", isBest);
-  const name = document.createElement("th");
-  name.scope = "row";
-  name.textContent = label;
-  const cell = document.createElement("td");
-  const text = document.createElement("span");
-  text.textContent = percent(value);
-  cell.append(bar(value), text);
-  row.append(name, cell);
+function probabilityRow([label, value], rank) {
+  const cell = element("td", {}, bar(value), element("span", { textContent: percent(value) }));
+  const row = element("tr", {}, element("th", { scope: "row", textContent: label }), cell);
+  row.classList.toggle("is-best", rank === 0);
+  row.classList.toggle("is-top", rank < 3);
   return row;
 }
 
-function showPrediction(prediction) {
+function showPrediction({ file, prediction, seconds, markHistory }) {
+  current = { file, prediction, markHistory };
   view.answerLabel.textContent = prediction.predicted_label;
   view.answerConfidence.textContent = `${percent(prediction.confidence)} sure`;
   const sorted = Object.entries(prediction.all_probabilities).sort((a, b) => b[1] - a[1]);
-  view.probabilities.replaceChildren(
-    ...sorted.map((entry) => probabilityRow(entry, entry[0] === prediction.predicted_label)),
-  );
+  view.probabilities.replaceChildren(...sorted.slice(0, maxRows).map(probabilityRow));
   view.timing.textContent =
     `Model ${milliseconds(prediction.inference_time_seconds)}, ` +
-    `in all ${milliseconds(prediction.total_time_seconds)} on the server.`;
-  view.status.textContent = `Prediction: ${prediction.predicted_label}, ${percent(prediction.confidence)} sure.`;
+    `in all ${milliseconds(prediction.total_time_seconds)} on the server, ${milliseconds(seconds)} from here.`;
+  const classes = Object.keys(prediction.all_probabilities);
+  view.feedbackClass.replaceChildren(
+    ...classes
+      .filter((name) => name !== prediction.predicted_label)
+      .map((name) => element("option", { value: name, textContent: name })),
+  );
+  // The second most probable class is the likeliest correction.
+  view.feedbackClass.value = sorted[1]?.[0] ?? "";
+  view.feedback.hidden = false;
+  view.feedbackThanks.hidden = true;
+  const top = sorted.slice(0, 3).map(([label, value]) => `${label} ${percent(value)}`);
+  view.status.textContent = `Prediction: ${top.join(", ")}.`;
   show("result");
+}
+
+function showFailure(title, error) {
+  if (error.name === "AbortError") return;
+  if (error.status === undefined)
+    return showError("The server can't be reached.", "Check that it is running and try again.");
+  showError(title, error.message, error.requestId);
+  view.keyForm.hidden = !error.needsKey;
 }
 
 async function classify(file) {
@@ -135,23 +119,53 @@ async function classify(file) {
   const abort = new AbortController();
   running = abort;
   showPreview(file);
+  current = { file };
   if (file.size === 0) return showError("This file is empty.", "Choose another image.");
-  if (file.size > maxBytes) return showError("This image is too large.", `The limit is ${megabytes(maxBytes)}.`);
+  if (file.size > serving.maxBytes) {
+    return showError("This image is too large.", `The limit is ${megabytes(serving.maxBytes)}.`);
+  }
   show("progress");
   view.status.textContent = "Classifying";
-  const form = new FormData();
-  form.append("file", file, file.name || "pasted-image");
   try {
-    const response = await fetch("/predict", { method: "POST", body: form, signal: abort.signal });
-    const body = await response.json();
-    if (abort.signal.aborted) return;
-    if (response.ok) showPrediction(body);
-    else showError("The image could not be classified.", body.message, body.request_id);
+    const started = performance.now();
+    const prediction = await predict(file, { model: serving.model, signal: abort.signal });
+    const shown = { file, prediction, seconds: (performance.now() - started) / 1000 };
+    shown.markHistory = addToHistory(shown, () => {
+      running?.abort();
+      showPreview(file);
+      showPrediction(shown);
+    });
+    showPrediction(shown);
   } catch (error) {
-    if (error.name === "AbortError") return;
-    showError("The server can't be reached.", "Check that it is running and try again.");
+    showFailure("The image could not be classified.", error);
   }
 }
+
+async function correct(trueLabel) {
+  const { prediction, markHistory } = current;
+  try {
+    const { live_accuracy: accuracy, feedback_count: count } = await sendFeedback(prediction.request_id, trueLabel);
+    view.feedbackThanks.textContent = `Thank you. ${percent(accuracy)} of ${count} rated predictions were right.`;
+    view.feedbackThanks.hidden = false;
+    view.feedback.hidden = true;
+    markHistory(trueLabel);
+  } catch (error) {
+    showFailure("The correction was not accepted.", error);
+  }
+}
+
+view.feedbackRight.addEventListener("click", () => void correct(current.prediction.predicted_label));
+view.feedback.addEventListener("submit", (event) => {
+  event.preventDefault();
+  void correct(view.feedbackClass.value);
+});
+
+view.keyForm.addEventListener("submit", (event) => {
+  event.preventDefault();
+  rememberKey(view.key.value.trim());
+  view.key.value = "";
+  if (current?.file) void classify(current.file);
+});
 
 function firstImage(transfer) {
   return [...(transfer?.files ?? [])].find((file) => file.type.startsWith("image/")) ?? transfer?.files?.[0];
@@ -187,57 +201,8 @@ document.addEventListener("paste", (event) => {
   if (file) void classify(file);
 });
 
-function fact(name, value, isWide = false) {
-  const group = document.createElement("div");
-  group.classList.toggle("is-wide", isWide);
-  const term = document.createElement("dt");
-  term.textContent = name;
-  const description = document.createElement("dd");
-  description.textContent = value;
-  group.append(term, description);
-  return group;
-}
-
-function accuracyText(model) {
-  if (model.test_accuracy !== null) return `${percent(model.test_accuracy)} (test images)`;
-  if (model.validation_accuracy !== null) return `${percent(model.validation_accuracy)} (validation images)`;
-  return "not measured";
-}
-
-async function showModel() {
-  try {
-    const [health, models] = await Promise.all(
-      ["/health", "/models"].map(async (path) => {
-        const response = await fetch(path);
-        if (!response.ok) throw new Error(`${path} answered ${response.status}`);
-        return response.json();
-      }),
-    );
-    const model = models.models.find((candidate) => candidate.active);
-    view.model.replaceChildren(
-      fact("Name", model.name, true),
-      fact("Architecture", model.architecture),
-      fact("Accuracy", accuracyText(model)),
-      fact("Parameters", model.parameter_count.toLocaleString("en")),
-      fact(
-        "Trained on",
-        model.synthetic_data && !model.dataset.includes("synthetic") ? `${model.dataset} (synthetic)` : model.dataset,
-      ),
-      fact(
-        "Trained",
-        new Date(model.created_at).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" }),
-      ),
-      fact("Input", `${model.input_size[1]} × ${model.input_size[0]} pixels`),
-    );
-    maxBytes = health.max_upload_bytes;
-    view.sizeLimit.textContent = `, up to ${megabytes(maxBytes)}`;
-    if (health.synthetic_data) {
-      view.notice.textContent = health.notice;
-      view.notice.hidden = false;
-    }
-  } catch {
-    view.model.replaceChildren(fact("Status", "The model's details can't be read. Is the server running?", true));
-  }
-}
-
-void showModel();
+installCamera(view.camera, (file) => void classify(file));
+installSamples(byId("samples"), (file) => void classify(file));
+void installModels(() => {
+  if (current?.prediction) void classify(current.file);
+});

@@ -1,16 +1,22 @@
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
+import { PipelineError } from "../../base/errors.ts";
+import type { Admission } from "../access/admission.ts";
 import { type RouteContext, syntheticFields } from "../dependencies.ts";
-import { healthSchema } from "../schemas.ts";
+import type { FeedbackLog } from "../feedback-log.ts";
+import { errorResponses, healthSchema, liveSchema, readySchema } from "../schemas.ts";
 
-/** GET /health: the served model and the machine's load. */
-export const healthRoute = ({
-  bundle,
-  classifier,
-  system,
-  version,
-  limits,
-  now,
-}: RouteContext): FastifyPluginAsyncZod => {
+export interface HealthRouteParts {
+  readonly admission: Admission;
+  readonly feedback: FeedbackLog;
+  /** False while the server drains. */
+  readonly accepting: () => boolean;
+}
+
+/** GET /health, /health/live and /health/ready. */
+export const healthRoutes = (
+  { models, system, version, limits, now }: RouteContext,
+  { admission, feedback, accepting }: HealthRouteParts,
+): FastifyPluginAsyncZod => {
   const startedAt = now();
   return async (app) => {
     app.route({
@@ -19,19 +25,22 @@ export const healthRoute = ({
       schema: {
         summary: "Health check with system metrics",
         tags: ["service"],
-        response: { 200: healthSchema },
+        response: { 200: healthSchema, ...errorResponses(421) },
       },
       handler: async () => {
         const sample = await system.sample();
+        const { metadata } = models.active.bundle;
         return {
           status: "healthy" as const,
           model_loaded: true as const,
-          model: bundle.metadata.name,
+          model: metadata.name,
           version,
           uptime_seconds: (now() - startedAt) / 1000,
-          queue_length: classifier.waiting,
+          queue_length: models.waiting,
+          requests_in_flight: admission.requests,
+          live_accuracy: feedback.accuracyOf(metadata.name) ?? null,
           max_upload_bytes: limits.maxUploadBytes,
-          ...syntheticFields(bundle.metadata),
+          ...syntheticFields(metadata),
           system: {
             cpu_percent: sample.cpuPercent,
             cpu_count: sample.cpuCount,
@@ -46,6 +55,35 @@ export const healthRoute = ({
             source: sample.source,
           },
         };
+      },
+    });
+    app.route({
+      method: "GET",
+      url: "/health/live",
+      schema: {
+        summary: "Whether the process answers",
+        description: "For liveness probes: cheap, and independent of model and load.",
+        tags: ["service"],
+        response: { 200: liveSchema, ...errorResponses(421) },
+      },
+      handler: async () => ({ status: "alive" as const }),
+    });
+    app.route({
+      method: "GET",
+      url: "/health/ready",
+      schema: {
+        summary: "Whether predictions are answered",
+        description: "For readiness probes: 503 while the server drains before it ends.",
+        tags: ["service"],
+        response: { 200: readySchema, ...errorResponses(421, 503) },
+      },
+      handler: async () => {
+        if (!accepting()) {
+          throw new PipelineError("SHUTTING_DOWN", "the server is shutting down", {
+            remedy: "retry at another instance",
+          });
+        }
+        return { status: "ready" as const, model: models.active.bundle.metadata.name };
       },
     });
   };

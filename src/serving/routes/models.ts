@@ -1,13 +1,17 @@
 import { basename, dirname, sep } from "node:path";
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
-import type { z } from "zod";
+import { z } from "zod";
 import type { BundleMetadata } from "../../inference/bundle-metadata.ts";
+import { identityOf } from "../../inference/model-identity.ts";
 import type { RouteContext } from "../dependencies.ts";
-import { classesSchema, type modelSummarySchema, modelsSchema } from "../schemas.ts";
+import { classesSchema, errorResponses, type modelSummarySchema, modelsSchema } from "../schemas.ts";
+
+const classesQuerySchema = z.object({
+  model: z.string().min(1).max(200).optional().meta({ description: "Name of a loaded model; default: the active one" }),
+});
 
 /** GET /classes and GET /models: what can be predicted, and by which models. */
-export const modelRoutes = ({ bundle, listModels }: RouteContext): FastifyPluginAsyncZod => {
-  const { metadata } = bundle;
+export const modelRoutes = ({ models, links }: RouteContext): FastifyPluginAsyncZod => {
   return async (app) => {
     app.route({
       method: "GET",
@@ -15,22 +19,38 @@ export const modelRoutes = ({ bundle, listModels }: RouteContext): FastifyPlugin
       schema: {
         summary: "Class names in the order of their indices",
         tags: ["models"],
-        response: { 200: classesSchema },
+        querystring: classesQuerySchema,
+        response: { 200: classesSchema, ...errorResponses(400, 404, 421) },
       },
-      handler: async () => ({ classes: metadata.classes, count: metadata.classes.length }),
+      handler: async ({ query }) => {
+        const { classes } = models.find(query.model === undefined ? undefined : { name: query.model }).bundle.metadata;
+        return { classes, count: classes.length };
+      },
     });
     app.route({
       method: "GET",
       url: "/models",
-      schema: { summary: "Trained models, newest first", tags: ["models"], response: { 200: modelsSchema } },
+      schema: {
+        summary: "Trained models, newest first",
+        tags: ["models"],
+        response: { 200: modelsSchema, ...errorResponses(421) },
+      },
       handler: async () => {
-        const { bundles, damaged } = await listModels();
-        const models = bundles.map((found) => summarise(found.metadata, found.directory === bundle.directory));
-        // The served model stays in the list when its folder was moved or deleted meanwhile.
-        if (!models.some((model) => model.active)) models.unshift(summarise(metadata, true));
+        const { bundles, damaged } = await models.list();
+        const active = models.active.bundle;
+        const loaded = models.loaded.map(({ bundle }) => bundle);
+        const onDisk = new Set(bundles.map(({ directory }) => directory));
+        // A model in memory stays in the list when its folder was moved or deleted meanwhile.
+        const gone = loaded.filter(({ directory }) => !onDisk.has(directory));
         return {
-          active: metadata.name,
-          models,
+          active: active.metadata.name,
+          models: [...gone, ...bundles].map(({ directory, metadata }) =>
+            summarise(metadata, {
+              active: directory === active.directory,
+              loaded: loaded.some((bundle) => bundle.directory === directory),
+            }),
+          ),
+          links: { ...links },
           damaged: damaged.map(({ directory, error }) => ({
             name: basename(directory),
             // Where the server keeps its files is no client's concern.
@@ -42,10 +62,14 @@ export const modelRoutes = ({ bundle, listModels }: RouteContext): FastifyPlugin
   };
 };
 
-function summarise(metadata: BundleMetadata, active: boolean): z.infer<typeof modelSummarySchema> {
-  const { model, preprocessing, dataset, metrics } = metadata;
+function summarise(
+  metadata: BundleMetadata,
+  state: { readonly active: boolean; readonly loaded: boolean },
+): z.infer<typeof modelSummarySchema> {
+  const { model, preprocessing, dataset, metrics, training } = metadata;
   return {
     name: metadata.name,
+    version: identityOf(metadata.name).version,
     architecture: model.architecture,
     parameter_count: model.parameterCount,
     created_at: metadata.createdAt,
@@ -56,6 +80,7 @@ function summarise(metadata: BundleMetadata, active: boolean): z.infer<typeof mo
     test_accuracy: metrics.test?.accuracy ?? null,
     test_accuracy_with_tta: metrics.test?.accuracyWithTta ?? null,
     validation_accuracy: metrics.validation?.accuracy ?? null,
-    active,
+    trained_epochs: training.epochs,
+    ...state,
   };
 }

@@ -5,17 +5,21 @@ import type { FastifyPluginAsync } from "fastify";
 
 const pageFolder = new URL("../page/", import.meta.url);
 
-/** GET / and its files below /page/: static, so that the strict content security policy holds. */
+const pages = { "/": "index.html", "/dashboard": "dashboard.html" } as const;
+
+/** GET /, GET /dashboard and their files below /page/: static, so that the strict content security policy holds. */
 export const pageRoutes = (): FastifyPluginAsync => {
   return async (app) => {
-    const html = await readFile(new URL("index.html", pageFolder), "utf8");
-    app.route({
-      method: "GET",
-      url: "/",
-      schema: { hide: true },
-      handler: async (_request, reply) =>
-        reply.type("text/html; charset=utf-8").header("cache-control", "no-cache").send(html),
-    });
+    for (const [url, file] of Object.entries(pages)) {
+      const html = await readFile(new URL(file, pageFolder), "utf8");
+      app.route({
+        method: "GET",
+        url,
+        schema: { hide: true },
+        handler: async (_request, reply) =>
+          reply.type("text/html; charset=utf-8").header("cache-control", "no-cache").send(html),
+      });
+    }
     app.route({
       method: "GET",
       url: "/favicon.ico",

@@ -1,79 +1,167 @@
-import type { FastifyReply } from "fastify";
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
+import type { z } from "zod";
 import { PipelineError } from "../../base/errors.ts";
+import type { Classification } from "../../inference/classifier.ts";
+import { identityOf } from "../../inference/model-identity.ts";
+import { topK } from "../../inference/softmax.ts";
+import type { Admission } from "../access/admission.ts";
 import { type RouteContext, syntheticFields } from "../dependencies.ts";
-import { apiErrorSchema, type Prediction, predictBodySchema, predictionSchema } from "../schemas.ts";
-import { readUpload } from "../upload.ts";
+import type { LoadedModel, ModelSelector } from "../model-repository.ts";
+import { type PredictionService, predictionId } from "../prediction-service.ts";
+import {
+  batchFormSchema,
+  batchJsonSchema,
+  batchPredictionSchema,
+  errorResponses,
+  imageBytesSchema,
+  type Prediction,
+  predictFormSchema,
+  predictionSchema,
+  predictJsonSchema,
+  predictQuerySchema,
+} from "../schemas.ts";
+import { readImages } from "../upload.ts";
+import { validatorOfJsonBodies } from "../validation.ts";
 
-/** POST /predict: multipart field `file` to probabilities. */
-export const predictRoute = ({ bundle, classifier, metrics, limits, now }: RouteContext): FastifyPluginAsyncZod => {
-  const { metadata } = bundle;
+const rawTypes = ["image/*", "application/octet-stream"] as const;
+const failures = errorResponses(400, 401, 403, 404, 408, 413, 415, 421, 429, 503);
+
+export interface PredictRouteParts {
+  readonly service: PredictionService;
+  readonly admission: Admission;
+}
+
+/** POST /predict and POST /predict/batch: encoded images to probabilities. */
+export const predictRoutes = (
+  { limits }: RouteContext,
+  { service, admission }: PredictRouteParts,
+): FastifyPluginAsyncZod => {
   return async (app) => {
     app.route({
       method: "POST",
       url: "/predict",
+      config: { access: "predict" },
+      onRequest: admission.enter,
       schema: {
         summary: "Classify one image",
-        description: "Send the image as the multipart form field `file`: `curl -F file=@image.jpg URL/predict`.",
+        description:
+          "Send the image as the multipart form field `file` (`curl -F file=@image.jpg URL/predict`), as the raw body, " +
+          "or in JSON as base64. The header `x-timeout-ms` asks for an answer within that time.",
         tags: ["inference"],
-        consumes: ["multipart/form-data"],
-        body: predictBodySchema,
-        response: {
-          200: predictionSchema,
-          400: apiErrorSchema,
-          413: apiErrorSchema,
-          415: apiErrorSchema,
-          503: apiErrorSchema,
+        querystring: predictQuerySchema,
+        body: {
+          content: {
+            "multipart/form-data": { schema: predictFormSchema },
+            "application/json": { schema: predictJsonSchema },
+            ...Object.fromEntries(rawTypes.map((type) => [type, { schema: imageBytesSchema }])),
+          },
         },
+        response: { 200: predictionSchema, ...failures },
       },
-      // The body is a stream that the handler reads: there is no parsed body to validate.
-      validatorCompiler: () => (value) => ({ value }),
+      validatorCompiler: validatorOfJsonBodies,
       handler: async (request, reply): Promise<Prediction> => {
-        const started = now();
-        const cancel = cancellation(reply, limits.predictTimeoutMs);
-        try {
-          const bytes = await readUpload(request, "file", limits.maxUploadBytes);
-          const result = await classifier.classify(bytes, cancel.signal);
-          metrics.observePrediction(result);
-          return {
-            predicted_class: result.index,
-            predicted_label: result.label,
-            confidence: result.confidence,
-            inference_time_seconds: result.inferenceSeconds,
-            total_time_seconds: (now() - started) / 1000,
-            all_probabilities: Object.fromEntries(metadata.classes.map((name, i) => [name, result.probabilities[i]!])),
-            request_id: request.id,
-            model: metadata.name,
-            ...syntheticFields(metadata),
-          };
-        } finally {
-          cancel.clear();
-        }
+        const { top_k: k, model: name, version } = request.query;
+        const { model, results, totalSeconds } = await service.answer(
+          request,
+          reply,
+          selectorOf(name, version),
+          async ({ classifier }) => {
+            const images = await readImages(request, { maxBytes: limits.maxUploadBytes, maxFiles: 1 }, (body) => [
+              (body as z.output<typeof predictJsonSchema>).image,
+            ]);
+            return images.map((bytes) => (signal: AbortSignal) => classifier.classify(bytes, signal));
+          },
+        );
+        return {
+          ...predictionOf(model, results[0]!, k, request.id),
+          total_time_seconds: totalSeconds,
+          ...modelFields(model),
+        };
+      },
+    });
+    app.route({
+      method: "POST",
+      url: "/predict/batch",
+      config: { access: "predict" },
+      onRequest: admission.enter,
+      // As many bytes as four of the largest images, in base64.
+      bodyLimit: Math.ceil((4 * limits.maxUploadBytes * 4) / 3) + 64 * 1024,
+      schema: {
+        summary: "Classify several images",
+        description:
+          "Several files in the multipart form field `file` (`curl -F file=@a.jpg -F file=@b.png URL/predict/batch`), " +
+          `or JSON with base64; at most ${limits.maxImagesPerRequest} images. One bad image refuses the request and is named.`,
+        tags: ["inference"],
+        querystring: predictQuerySchema,
+        body: {
+          content: {
+            "multipart/form-data": { schema: batchFormSchema },
+            "application/json": { schema: batchJsonSchema },
+          },
+        },
+        response: { 200: batchPredictionSchema, ...failures },
+      },
+      validatorCompiler: validatorOfJsonBodies,
+      handler: async (request, reply) => {
+        const { top_k: k, model: name, version } = request.query;
+        const { maxUploadBytes: maxBytes, maxImagesPerRequest: maxFiles } = limits;
+        const { model, results, totalSeconds } = await service.answer(
+          request,
+          reply,
+          selectorOf(name, version),
+          async ({ classifier }) => {
+            const images = await readImages(request, { maxBytes, maxFiles }, (body) =>
+              requireCount((body as z.output<typeof batchJsonSchema>).images, maxFiles),
+            );
+            return images.map((bytes) => (signal: AbortSignal) => classifier.classify(bytes, signal));
+          },
+        );
+        return {
+          predictions: results.map((result, index) =>
+            predictionOf(model, result, k, predictionId(request.id, index, results.length)),
+          ),
+          count: results.length,
+          total_time_seconds: totalSeconds,
+          request_id: request.id,
+          ...modelFields(model),
+        };
       },
     });
   };
 };
 
-/** Aborts when the time is up or the client has gone. */
-function cancellation(reply: FastifyReply, timeoutMs: number): { signal: AbortSignal; clear: () => void } {
-  const controller = new AbortController();
-  const timer = setTimeout(() => {
-    controller.abort(
-      new PipelineError("DEADLINE_EXCEEDED", `the prediction took longer than ${timeoutMs} ms`, {
-        remedy: "retry later",
-      }),
-    );
-  }, timeoutMs);
-  const onClose = () => {
-    if (reply.raw.writableFinished) return;
-    controller.abort(new PipelineError("REQUEST_INVALID", "the client closed the connection"));
-  };
-  reply.raw.once("close", onClose);
+function selectorOf(name: string | undefined, version: string | undefined): ModelSelector | undefined {
+  if (name !== undefined) return { name, version };
+  if (version === undefined) return undefined;
+  throw new PipelineError("REQUEST_INVALID", "version was given without model", { remedy: "name the model too" });
+}
+
+function requireCount(images: readonly string[], max: number): readonly string[] {
+  if (images.length <= max) return images;
+  throw new PipelineError("REQUEST_INVALID", `the request has ${images.length} images, the limit is ${max}`, {
+    remedy: "send them in several requests",
+  });
+}
+
+function predictionOf({ bundle }: LoadedModel, result: Classification, k: number, requestId: string) {
+  const { classes } = bundle.metadata;
   return {
-    signal: controller.signal,
-    clear() {
-      clearTimeout(timer);
-      reply.raw.off("close", onClose);
-    },
+    predicted_class: result.index,
+    predicted_label: result.label,
+    confidence: result.confidence,
+    inference_time_seconds: result.inferenceSeconds,
+    queue_time_seconds: result.queueSeconds,
+    decode_time_seconds: result.decodeSeconds,
+    top_k: topK(result.probabilities, k).map(({ index, probability }) => ({
+      predicted_class: index,
+      label: classes[index]!,
+      probability,
+    })),
+    all_probabilities: Object.fromEntries(classes.map((name, i) => [name, result.probabilities[i]!])),
+    request_id: requestId,
   };
+}
+
+function modelFields({ bundle: { metadata } }: LoadedModel) {
+  return { model: metadata.name, model_version: identityOf(metadata.name).version, ...syntheticFields(metadata) };
 }

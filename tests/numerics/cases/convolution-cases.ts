@@ -68,6 +68,11 @@ const geometries: readonly Geometry[] = [
   square("groups of 8", [2, 24, 7, 7], [24, 8, 3, 3], { groups: 3 }),
   square("groups of 16", [2, 32, 6, 6], [32, 16, 3, 3], { groups: 2 }),
   square("groups of 24 stride 2", [1, 48, 7, 7], [48, 24, 3, 3], { groups: 2, stride: 2 }),
+  square("groups of 8, batch 16", [16, 24, 7, 7], [24, 8, 3, 3], { groups: 3 }),
+  square("groups of 16, batch 16, stride 2", [16, 48, 8, 8], [48, 16, 3, 3], { groups: 3, stride: 2 }),
+  square("groups of 24, batch 32", [32, 96, 5, 5], [96, 24, 3, 3], { groups: 4 }),
+  square("groups of 48, batch 16, stride 2, odd size", [16, 96, 7, 7], [96, 48, 3, 3], { groups: 2, stride: 2 }),
+  square("groups of 8 on 32x32, batch 16", [16, 16, 32, 32], [16, 8, 3, 3], { groups: 2 }),
   square("groups of unequal width", [2, 12, 5, 5], [20, 3, 3, 3], { groups: 4 }),
   {
     name: "asymmetric padding",

@@ -129,6 +129,9 @@ export const elementwiseCases = {
       wrt: [],
     },
   ],
+  allReduce: [
+    { title: "sum over one process", inputs: { x: normal(3, 5) }, build: ({ x }) => g.exp(g.allReduce(x!, "now")) },
+  ],
   stopGradient: [
     {
       title: "one of two ways",

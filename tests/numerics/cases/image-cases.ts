@@ -1,7 +1,7 @@
 import * as g from "../../../src/graph/build.ts";
 import { windowSize } from "../../../src/graph/infer.ts";
 import type { OpAttrs, PoolAttrs } from "../../../src/graph/ops.ts";
-import { distinct, fixed, levels, normal, type OpCase } from "../op-case.ts";
+import { distinct, fixed, levels, normal, type OpCase, uniform } from "../op-case.ts";
 
 type Four = readonly [number, number, number, number];
 
@@ -101,6 +101,13 @@ const resizes: readonly (readonly [Four, number, number])[] = [
   [[1, 3, 8, 8], 33, 31],
 ];
 
+/** Image, places, and how far these reach; 1 is the image's edge. */
+const grids: readonly (readonly [Four, number, number, number])[] = [
+  [[2, 3, 6, 8], 5, 7, 1],
+  [[3, 1, 4, 4], 9, 3, 1.6],
+  [[1, 5, 1, 1], 4, 4, 2],
+];
+
 export const imageCases = {
   channelAffine: channelShapes.flatMap((shape): OpCase[] => [
     {
@@ -164,6 +171,27 @@ export const imageCases = {
         wrt: [],
       }),
     ),
+  ),
+  gridSample: grids.map(
+    ([shape, height, width, reach]): OpCase => ({
+      title: `[${shape}] at ${height}x${width} places up to ${reach}`,
+      inputs: { x: normal(...shape), grid: uniform(-reach, reach, shape[0], height, width, 2) },
+      build: ({ x, grid }) => g.gridSample(x!, grid!),
+      wrt: [],
+    }),
+  ),
+  lookup: (
+    [
+      [2, 3, 5, 7],
+      [1, 1, 1, 1],
+    ] as const
+  ).map(
+    (shape): OpCase => ({
+      title: `[${shape}]`,
+      inputs: { x: levels(256, ...shape), table: normal(shape[0], shape[1], 256) },
+      build: ({ x, table }) => g.lookup(g.cast(x!, "uint8"), table!),
+      wrt: [],
+    }),
   ),
   resize: resizes.map(([shape, height, width]) => ({
     title: `[${shape}] to ${height}x${width}`,

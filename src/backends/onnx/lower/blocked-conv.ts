@@ -1,5 +1,5 @@
 import type { Value } from "../../../graph/value.ts";
-import { type FilterForm, filterForm, physicalShape, roundUp } from "../layout.ts";
+import { type FilterForm, filterForm, physicalShape, roundUp, superGroup } from "../layout.ts";
 import type { Lowering, Physical } from "../lowering.ts";
 import type { Attribute } from "../model-writer.ts";
 import { affine, type ImageShape, nchwc } from "./blocked-affine.ts";
@@ -44,9 +44,15 @@ export function blockedConvolution(
   const operands = [image, kernels(w, form, lowering.filter(w, form), lowering)];
   if (bias !== undefined || sum !== undefined) operands.push(bias ?? "");
   if (sum !== undefined) operands.push(sum);
-  const group = form === "depthwise" ? lowering.blockedShape(x.shape)[1] : 1;
+  const group = groupsOf(form, lowering.blockedShape(x.shape)[1], w, lowering);
   const attributes = { kernel_shape: w.shape.slice(2), strides, pads, group, ...activation };
   return { name: lowering.writer.op("Conv", operands, attributes, nchwc), layout: "blocked" };
+}
+
+/** Groups of the blocked kernels. */
+function groupsOf(form: FilterForm, channels: number, w: Value, { block }: Lowering): number {
+  if (form === "depthwise") return channels;
+  return form === "grouped" ? channels / superGroup(w.shape[1]!, block) : 1;
 }
 
 /** A filter in the shape [O, I, kh, kw] that a convolution takes. */
@@ -108,12 +114,12 @@ export function blockedInputGrad(grad: Value<"conv2dInputGrad">, lowering: Lower
   const top = kh - 1 - pads[0];
   const left = kw - 1 - pads[1];
   const around = [top, left, height - (h + top - kh + 1), width - (wd + left - kw + 1)];
+  const group = groupsOf(form, channels, w, lowering);
   const filters =
     form === "depthwise"
       ? flippedDepthwise(lowering, kernels(w, form, weights, lowering), [channels, kh, kw])
-      : exchangedDense(lowering, weights, [outputs, channels, kh, kw]);
+      : exchangedDense(lowering, weights, group, [outputs / group, channels / group, kh, kw]);
   const operands = sum === undefined ? [image, filters] : [image, filters, "", sum];
-  const group = form === "depthwise" ? channels : 1;
   return writer.op("Conv", operands, { kernel_shape: [kh, kw], pads: around, group }, nchwc);
 }
 
@@ -128,13 +134,13 @@ function flippedDepthwise(lowering: Lowering, filters: string, [c, kh, kw]: read
   return writer.reshape(writer.op("Gather", [taps, writer.ints(reversed(kh * kw))], { axis: 1 }), [c, 1, kh, kw]);
 }
 
-/** Dense form of O x I filters to the dense form of the flipped I x O filters. */
-function exchangedDense(lowering: Lowering, filters: string, [o, i, kh, kw]: ImageShape): string {
+/** Dense form of O x I filters, for each of some groups, to the dense form of the flipped I x O filters. */
+function exchangedDense(lowering: Lowering, filters: string, groups: number, [o, i, kh, kw]: ImageShape): string {
   const { writer, block } = lowering;
   const [ob, ib, taps] = [o / block, i / block, kh * kw];
-  let blocks = writer.reshape(filters, [ob, ib, taps, block * block]);
-  if (ob > 1 && ib > 1) blocks = writer.transpose(blocks, [1, 0, 2, 3]);
-  blocks = writer.reshape(blocks, [ib * ob, taps, block * block]);
+  let blocks = writer.reshape(filters, [groups, ob, ib, taps * block * block]);
+  if (ob > 1 && ib > 1) blocks = writer.transpose(blocks, [0, 2, 1, 3]);
+  blocks = writer.reshape(blocks, [groups * ib * ob, taps, block * block]);
   if (taps > 1) blocks = writer.op("Gather", [blocks, writer.ints(reversed(taps))], { axis: 1 });
-  return writer.reshape(exchangedInside(lowering, blocks, ib * ob * taps), [i, o, kh, kw]);
+  return writer.reshape(exchangedInside(lowering, blocks, groups * ib * ob * taps), [groups * i, o, kh, kw]);
 }

@@ -102,9 +102,12 @@ export function activationGradFormula(
     case "hardSigmoid":
       return mul(mul(mul(dy, w.float(1 / 6)), above(w, s, 0)), below(w, s, 1));
     case "hardSwish": {
-      // (2x + 3) / 6 inside (-3, 3), 0 below, 1 above: hardSigmoid(x) + x / 6 inside.
-      const inside = mul(above(w, s, -3), below(w, s, 3));
-      const slope = w.op("Add", [hardSigmoid(w, s), mul(mul(s, w.float(1 / 6)), inside)]);
+      // With c = x cut to [-3, 3]: c / 3 + 1/2 inside, 1 above, 0 below; c - x is exactly 0 inside, and outside so large
+      // for this slope that it leaves the ramp of the hard sigmoid.
+      const cut = w.op("Clip", [s, w.float(-3), w.float(3)]);
+      const steep = { alpha: { float: 2 ** 24 }, beta: { float: 0.5 } };
+      const side = w.op("HardSigmoid", [w.op("Sub", [cut, s])], steep);
+      const slope = w.op("Add", [mul(cut, w.float(1 / 3)), side]);
       return mul(dy, slope);
     }
     case "silu": {

@@ -1,5 +1,5 @@
-import type { Shape } from "../../../tensor/shape.ts";
-import { type FilterForm, physicalShape, roundUp } from "../layout.ts";
+import { type Shape, sizeOf } from "../../../tensor/shape.ts";
+import { type FilterForm, filterSources, physicalShape, roundUp } from "../layout.ts";
 import type { ModelWriter } from "../model-writer.ts";
 
 const nchwc = { domain: "com.microsoft.nchwc" } as const;
@@ -14,6 +14,12 @@ export function plainToFilter(
 ): string {
   const [o, i, kh, kw] = shape as [number, number, number, number];
   if (form === "matrix") return writer.reshape(name, [o, i]);
+  if (form === "grouped") {
+    // One zero behind the weights serves as the padding.
+    const flat = writer.op("Concat", [writer.reshape(name, [-1]), writer.floats([1], Float32Array.of(0))], { axis: 0 });
+    const sources = filterSources(form, shape, block).map((source) => (source < 0 ? sizeOf(shape) : source));
+    return writer.reshape(writer.op("Gather", [flat, writer.indices(sources)]), physicalShape(form, shape, block));
+  }
   if (form === "winograd") {
     const blocks = writer.reshape(name, [o / block, block, i / block, block, kh * kw]);
     return writer.reshape(writer.transpose(blocks, [4, 0, 2, 3, 1]), [kh * kw, i * o]);
@@ -42,6 +48,13 @@ export function filterToPlain(
 ): string {
   const [o, i, kh, kw] = shape as [number, number, number, number];
   if (form === "matrix") return writer.reshape(name, shape);
+  if (form === "grouped") {
+    const places = new Int32Array(sizeOf(shape));
+    filterSources(form, shape, block).forEach((source, place) => {
+      if (source >= 0) places[source] = place;
+    });
+    return writer.reshape(writer.op("Gather", [writer.reshape(name, [-1]), writer.indices(places)]), shape);
+  }
   if (form === "winograd") {
     const blocks = writer.reshape(name, [kh * kw, o / block, i / block, block, block]);
     return writer.reshape(writer.transpose(blocks, [1, 4, 2, 3, 0]), shape);

@@ -11,17 +11,26 @@ import { interpolationMatrix } from "./interpolation.ts";
 
 const plain = (name: string): Physical => ({ name, layout: "plain" });
 
-/** Names of the operands, scalars left to ONNX's own broadcasting. */
+/** Names of the operands; scalars and masks that all channels share are left to ONNX's own broadcasting. */
 function elementwise(value: Value, lowering: Lowering): string[] {
+  const full = value.operands.some((operand) => !isOp(operand, "broadcast"));
   const names = value.operands.map((operand) => {
     const scalar = broadcastScalar(operand);
-    return lowering.plain(scalar ?? operand);
+    if (scalar === undefined && !full) return lowering.plain(operand);
+    return scalar === undefined ? (sharedMask(operand, lowering) ?? lowering.plain(operand)) : lowering.plain(scalar);
   });
   // All operands scalar: one must have the full shape.
   if (value.shape.length > 0 && value.operands.every((operand) => broadcastScalar(operand) !== undefined)) {
     names[0] = lowering.plain(value.operands[0]!);
   }
   return names;
+}
+
+/** One plane for all channels, [N, 1, H, W]. */
+function sharedMask(operand: Value, lowering: Lowering): string | undefined {
+  if (!isOp(operand, "broadcast") || operand.attrs.axes.join() !== "0,2,3") return undefined;
+  const [n, , h, w] = operand.shape as [number, number, number, number];
+  return lowering.writer.reshape(lowering.plain(operand.operands[0]!), freeShape([n, 1, h, w], lowering));
 }
 
 const isScalar = (operand: Value, result: Value): boolean =>
@@ -93,6 +102,8 @@ export const plainRules: { readonly [O in OpName]: LowerRule<Value<O>> } = {
   cast: (value, lowering) =>
     plain(lowering.writer.op("Cast", [lowering.plain(value.operands[0]!)], { to: elementType(value.attrs.dtype) })),
   stopGradient: (value, lowering) => lowering.physical(value.operands[0]!),
+  // Of one process: the sections of a distributed step hold none.
+  allReduce: (value, lowering) => lowering.physical(value.operands[0]!),
   reshape: (value, lowering) =>
     plain(lowering.writer.reshape(lowering.plain(value.operands[0]!), freeShape(value.attrs.shape, lowering))),
   transpose: (value, lowering) =>
@@ -100,16 +111,17 @@ export const plainRules: { readonly [O in OpName]: LowerRule<Value<O>> } = {
   broadcast: (value, lowering) => {
     const { writer } = lowering;
     const { axes } = value.attrs;
-    // Repeated over a free batch: a 1 there, and ONNX's own broadcasting does the rest.
-    const isFree = (dim: number, i: number): boolean => i === 0 && dim === lowering.freeBatch && !axes.includes(0);
-    const shape = value.attrs.shape.map((dim, i) => (isFree(dim, i) ? 1 : dim));
+    // Over a free batch a 1: where the source has the batch it keeps it, else ONNX's own broadcasting repeats it.
+    const shape = value.attrs.shape.map((dim, i) => (i === 0 && dim === lowering.freeBatch ? 1 : dim));
     const source = value.operands[0]!;
     if (isOp(source, "constant") && sizeOf(source.shape) === 1 && sizeOf(shape) <= 4096) {
       return plain(writer.fill(shape, floatData(source.attrs.tensor)[0]!));
     }
     const spread = writer.reshape(
       lowering.plain(source),
-      shape.map((dim, i) => (axes.includes(i) ? dim : 1)),
+      axes.includes(0)
+        ? freeShape(value.attrs.shape, lowering).map((dim, i) => (axes.includes(i) ? dim : 1))
+        : shape.map((dim, i) => (axes.includes(i) ? dim : 1)),
     );
     return plain(writer.op("Expand", [spread, writer.ints(shape)]));
   },
@@ -120,6 +132,8 @@ export const plainRules: { readonly [O in OpName]: LowerRule<Value<O>> } = {
   slice: (value, lowering) => {
     const { writer } = lowering;
     const { axis, start, end } = value.attrs;
+    const part = partOf(value, lowering);
+    if (part !== undefined) return plain(part);
     const bounds = [writer.ints([start]), writer.ints([end]), writer.ints([axis])];
     return plain(writer.op("Slice", [lowering.plain(value.operands[0]!), ...bounds]));
   },
@@ -265,7 +279,7 @@ export const plainRules: { readonly [O in OpName]: LowerRule<Value<O>> } = {
       }
     }
     const places = writer.op("MatMul", [lowering.plain(value.operands[1]!), writer.floats([3, height * width], base)]);
-    const grid = writer.reshape(writer.transpose(places, [0, 2, 1]), [n, height, width, 2]);
+    const grid = writer.reshape(writer.transpose(places, [0, 2, 1]), freeShape([n, height, width, 2], lowering));
     return plain(
       writer.op("GridSample", [lowering.plain(value.operands[0]!), grid], {
         align_corners: 1,
@@ -273,6 +287,19 @@ export const plainRules: { readonly [O in OpName]: LowerRule<Value<O>> } = {
         padding_mode: border === "reflect" ? "reflection" : "zeros",
       }),
     );
+  },
+  gridSample: (value, lowering) => {
+    const names = value.operands.map((operand) => lowering.plain(operand));
+    // onnxruntime has a fast path for exactly these settings: three times as fast as the others.
+    return plain(lowering.writer.op("GridSample", names, { align_corners: 0, mode: "linear", padding_mode: "zeros" }));
+  },
+  lookup: (value, lowering) => {
+    const { writer } = lowering;
+    const [n, c, h, w] = value.shape as [number, number, number, number];
+    const bytes = writer.reshape(lowering.plain(value.operands[0]!), freeShape([n, c, h * w], lowering));
+    const indices = writer.op("Cast", [bytes], { to: elementType("int32") });
+    const found = writer.op("GatherElements", [lowering.plain(value.operands[1]!), indices], { axis: 2 });
+    return plain(writer.reshape(found, freeShape(value.shape, lowering)));
   },
   resize: (value, lowering) => {
     const { writer } = lowering;
@@ -291,6 +318,24 @@ export const plainRules: { readonly [O in OpName]: LowerRule<Value<O>> } = {
     return plain(writer.op("MatMul", [columns, narrow]));
   },
 };
+
+/** A slice by the one operation that cuts its operand into all of them, where they fill it end to end. */
+function partOf(value: Value<"slice">, lowering: Lowering): string | undefined {
+  const { axis } = value.attrs;
+  const whole = value.operands[0]!;
+  const parts = lowering
+    .users(whole)
+    .filter((user) => isOp(user, "slice"))
+    .filter(({ attrs }) => attrs.axis === axis)
+    .toSorted((a, b) => a.attrs.start - b.attrs.start);
+  const tiles = parts.every(({ attrs }, i) => attrs.start === (i === 0 ? 0 : parts[i - 1]!.attrs.end));
+  if (parts.length < 3 || !tiles || parts.at(-1)!.attrs.end !== whole.shape[axis]) return undefined;
+  const at = parts.indexOf(value);
+  return lowering.memoList(`parts ${lowering.id(whole)} ${axis}`, () => {
+    const sizes = lowering.writer.ints(parts.map(({ attrs }) => attrs.end - attrs.start));
+    return lowering.writer.ops("Split", [lowering.plain(whole), sizes], { axis }, { outputs: parts.length });
+  })[at];
+}
 
 function reduce(type: string, value: Value, axes: readonly number[], lowering: Lowering): Physical {
   const { writer } = lowering;

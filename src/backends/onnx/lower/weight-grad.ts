@@ -1,6 +1,6 @@
 import type { Value } from "../../../graph/value.ts";
 import { sizeOf } from "../../../tensor/shape.ts";
-import { type ConvolutionForm, filterForm, packFilter, physicalShape, roundUp } from "../layout.ts";
+import { type ConvolutionForm, filterForm, packFilter, physicalShape, superGroup } from "../layout.ts";
 import type { Lowering, Physical } from "../lowering.ts";
 import { affine, nchwc } from "./blocked-affine.ts";
 import { exchangedBlocks, positionsAsChannels } from "./exchange.ts";
@@ -37,8 +37,10 @@ function inForm(form: ConvolutionForm, grad: Value<"conv2dWeightGrad">, gradient
       const [, , kernel] = grad.attrs.weightShape;
       if (winogradPays(grad, lowering)) return winogradInDenseForm(grad, lowering);
       const name = kernel === 1 ? pointwise(grad, gradient, lowering) : dense(grad, gradient, lowering);
-      return zeroPadding(name, grad, lowering);
+      return zeroPadding(name, form, grad, lowering);
     }
+    case "grouped":
+      return zeroPadding(dense(grad, gradient, lowering), form, grad, lowering);
     default:
       return form satisfies never;
   }
@@ -64,17 +66,21 @@ function winogradInDenseForm({ operands, attrs }: Value<"conv2dWeightGrad">, low
   return writer.reshape(writer.transpose(taps, [1, 0, 2]), attrs.weightShape);
 }
 
-/** Clears what leftovers in padded channels have added to the padding of a dense form. */
-function zeroPadding(name: string, { attrs }: Value<"conv2dWeightGrad">, lowering: Lowering): string {
+/** Clears what leftovers in padded channels and pairs of different groups have added to the padding of a form. */
+function zeroPadding(
+  name: string,
+  form: "dense" | "grouped",
+  { attrs }: Value<"conv2dWeightGrad">,
+  lowering: Lowering,
+): string {
   const { writer, block } = lowering;
-  const [o, i] = attrs.weightShape as [number, number];
-  if (o % block === 0 && i % block === 0) return name;
-  const [op, ip] = [roundUp(o, block), roundUp(i, block)];
-  const ones = packFilter("dense", [o, i, 1, 1], new Float32Array(o * i).fill(1), block);
-  const taps = sizeOf(attrs.weightShape.slice(2));
+  const [o, i, ...kernel] = attrs.weightShape as [number, number, number, number];
+  const [op, ip] = physicalShape(form, attrs.weightShape, block) as [number, number];
+  if (o === op && i === ip) return name;
+  const ones = packFilter(form, [o, i, 1, 1], new Float32Array(o * i).fill(1), block);
   const mask = writer.floats([op / block, ip / block, 1, block * block], ones);
-  const masked = writer.op("Mul", [writer.reshape(name, [op / block, ip / block, taps, block * block]), mask]);
-  return writer.reshape(masked, [op, ip, ...attrs.weightShape.slice(2)]);
+  const taps = writer.reshape(name, [op / block, ip / block, sizeOf(kernel), block * block]);
+  return writer.reshape(writer.op("Mul", [taps, mask]), [op, ip, ...kernel]);
 }
 
 /** Each channel of each image is correlated with its dy; the images are summed. */
@@ -172,9 +178,12 @@ function gradientFilters(
 function dense({ operands, attrs }: Value<"conv2dWeightGrad">, gradient: string, lowering: Lowering): string {
   const { writer, block } = lowering;
   const [x, dy] = [operands[0]!, operands[1]!];
-  const [n, ci, h, w] = lowering.blockedShape(x.shape);
+  const [n, channels, h, w] = lowering.blockedShape(x.shape);
   const [, co, oh, ow] = lowering.blockedShape(dy.shape);
-  const [, , kh, kw] = attrs.weightShape as [number, number, number, number];
+  const [, group, kh, kw] = attrs.weightShape as [number, number, number, number];
+  // Super-groups are further batches: each meets its own outputs only.
+  const ci = attrs.groups === 1 ? channels : superGroup(group, block);
+  const supers = channels / ci;
   const [stride] = attrs.strides;
   const rows = chunkRows(oh, stride);
   const chunks = Math.ceil(oh / rows);
@@ -182,23 +191,27 @@ function dense({ operands, attrs }: Value<"conv2dWeightGrad">, gradient: string,
   const width = (ow - 1) * stride + kw;
   const pads = [attrs.pads[0], attrs.pads[1], reachHeight - h - attrs.pads[0], width - w - attrs.pads[1]] as const;
   const source = lowering.blocked(x);
-  const padded = lowering.memo(`padding ${pads} ${source}`, () => affine(lowering, source, [n, ci, h, w], { pads }));
+  const padded = lowering.memo(`padding ${pads} ${source}`, () =>
+    affine(lowering, source, [n, channels, h, w], { pads }),
+  );
 
   const blocks = ci / block;
   const side = interleave(blocks, h);
   const groups = blocks / side;
   const height = (rows - 1) * stride + kh;
-  const places = new Int32Array(groups * n * chunks * height * width * side);
+  const places = new Int32Array(groups * supers * n * chunks * height * width * side);
   let at = 0;
-  for (let group = 0; group < groups; group++) {
-    for (let nb = 0; nb < n; nb += block) {
-      for (let chunk = 0; chunk < chunks; chunk++) {
-        for (let row = 0; row < height; row++) {
-          const y = chunk * rows * stride + row;
-          for (let column = 0; column < width; column++) {
-            for (let j = 0; j < side; j++) {
-              for (let image = nb; image < nb + block; image++) {
-                places[at++] = ((image * blocks + group * side + j) * reachHeight + y) * width + column;
+  for (let first = 0; first < groups * side; first += side) {
+    for (let part = 0; part < supers; part++) {
+      for (let nb = 0; nb < n; nb += block) {
+        for (let chunk = 0; chunk < chunks; chunk++) {
+          for (let row = 0; row < height; row++) {
+            const y = chunk * rows * stride + row;
+            for (let column = 0; column < width; column++) {
+              for (let j = part * blocks + first; j < part * blocks + first + side; j++) {
+                for (let image = nb; image < nb + block; image++) {
+                  places[at++] = ((image * supers * blocks + j) * reachHeight + y) * width + column;
+                }
               }
             }
           }
@@ -221,9 +234,9 @@ function dense({ operands, attrs }: Value<"conv2dWeightGrad">, gradient: string,
       ? turned
       : writer.transpose(writer.reshape(turned, [block / inner, inner, perGroup / block, block]), [0, 2, 1, 3]);
   const across = side * inner;
-  const images = writer.reshape(exchanged, [(groups * block) / inner, n * chunks, height, width * across]);
+  const images = writer.reshape(exchanged, [(groups * block) / inner, supers * n * chunks, height, width * across]);
   const filters = gradientFilters(dy, gradient, { rows, chunks }, lowering);
-  const attributes = { kernel_shape: [rows, ow], dilations: [stride, stride * across] };
+  const attributes = { kernel_shape: [rows, ow], dilations: [stride, stride * across], group: supers };
   const product = writer.op("Conv", [images, filters], attributes, nchwc);
   const parts = writer.reshape(product, [groups, block / inner, co / block, kh * kw, side, inner, block]);
   return writer.reshape(writer.transpose(parts, [2, 0, 4, 3, 1, 5, 6]), [co, ci, kh, kw]);

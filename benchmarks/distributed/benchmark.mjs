@@ -1,0 +1,112 @@
+import { spawnSync } from "node:child_process";
+import { cpus, loadavg } from "node:os";
+import { fileURLToPath } from "node:url";
+import { summarise } from "../harness/statistics.mjs";
+import { measureScaling } from "./scaling.mjs";
+
+export const options = {
+  what: { type: "string", default: "allreduce,scaling", description: "which parts" },
+  sizes: { type: "string", default: "1,8,25", description: "MiB that are summed" },
+  ranks: { type: "string", default: "2", description: "processes of an all-reduce" },
+  rounds: { type: "string", default: "3", description: "turns of each contestant" },
+  repeats: { type: "string", default: "10", description: "sums of each size in a turn" },
+  models: { type: "string", default: "resnet9", description: "networks of the scaling part" },
+  images: { type: "string", default: "64", description: "images of each rank in a step" },
+  python: { type: "string", description: "a Python with torch; else BENCH_PYTHON, else python3" },
+};
+
+const here = (file) => fileURLToPath(new URL(file, import.meta.url));
+/** mpirun listens on all interfaces: it gets a network of its own. */
+const privateNetwork = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"];
+
+export async function run(values, print) {
+  const numbers = (text) => text.split(",").map(Number);
+  const python = values.python ?? process.env.BENCH_PYTHON ?? "python3";
+  const hardware = { cpu: cpus()[0]?.model ?? "unknown", cores: cpus().length, load: loadavg()[0] };
+  print(`${hardware.cpu}, ${hardware.cores} cores, load ${hardware.load.toFixed(2)} at the start`);
+  const parts = values.what.split(",");
+  const plan = { worldSize: Number(values.ranks), sizes: numbers(values.sizes), repeats: Number(values.repeats) };
+  const allReduce = parts.includes("allreduce")
+    ? compare(plan, { rounds: Number(values.rounds), python, print })
+    : null;
+  const scaling = {};
+  if (parts.includes("scaling")) {
+    for (const model of values.models.split(",")) {
+      scaling[model] = measureScaling({
+        model,
+        perRank: Number(values.images),
+        steps: 8,
+        rounds: Number(values.rounds),
+        variants: [
+          { name: "1 rank", ranks: 1, settings: [] },
+          { name: "2 ranks", ranks: 2, settings: [] },
+          { name: "2 ranks, backward in 2 parts", ranks: 2, settings: ["distributed.backward_parts=2"] },
+          { name: "2 ranks, batch norm over all", ranks: 2, settings: ["distributed.sync_batch_norm=true"] },
+        ],
+      });
+      print(`\n${model}, one thread and ${values.images} images in each rank: ms a step (median)`);
+      for (const { name, ms, overheadMs, efficiency } of scaling[model]) {
+        const more = `${overheadMs >= 0 ? "+" : ""}${overheadMs.toFixed(0)}`;
+        print(
+          `  ${name.padEnd(30)} ${ms.toFixed(0).padStart(6)} ${more.padStart(7)}  efficiency ${(100 * efficiency).toFixed(0)} %`,
+        );
+      }
+    }
+  }
+  return { hardware, plan, allReduce, scaling, ratio: allReduce?.ratio ?? null };
+}
+
+/** Times the same sums in all ways that there are here, in turns. `ratio`: gloo's time over that of our TCP. */
+function compare(plan, { rounds, python, print }) {
+  const ours = (name, transport, more = {}) => ({
+    name,
+    command: [
+      ...(transport === "mpi" ? privateNetwork : []),
+      process.execPath,
+      here("group.mjs"),
+      JSON.stringify({ transport, algorithm: "auto", ...more, ...plan }),
+    ],
+  });
+  const contestants = [
+    ours("tcp", "tcp"),
+    ours("mpi (Open MPI)", "mpi", { mpirun: ["mpirun.openmpi", "--mca", "btl", "vader,self"] }),
+    ours("mpi (MPICH)", "mpi", { mpirun: ["mpirun.mpich"] }),
+    { name: "torch gloo", command: [python, here("gloo.py"), JSON.stringify(plan)] },
+  ];
+  const times = contestants.map(() => Object.fromEntries(plan.sizes.map((mb) => [mb, []])));
+  const names = contestants.map(({ name }) => name);
+  for (let round = 0; round < rounds; round++) {
+    for (let turn = 0; turn < contestants.length; turn++) {
+      const at = (round + turn) % contestants.length;
+      const { command } = contestants[at];
+      const { status, stdout, stderr, error } = spawnSync(command[0], command.slice(1), {
+        encoding: "utf8",
+        timeout: 120_000,
+      });
+      if (status !== 0) {
+        if (round === 0) print(`${names[at]} is left out: ${error?.message ?? stderr.trim().split("\n").at(-1)}`);
+        continue;
+      }
+      const told = JSON.parse(stdout.trim().split("\n").at(-1));
+      for (const mb of plan.sizes) times[at][mb].push(...told.times[mb]);
+    }
+  }
+  print(`\nall-reduce of float32 in ${plan.worldSize} processes, ms (median, quartiles) and GB/s of data summed`);
+  const rows = [];
+  for (const [i, name] of names.entries()) {
+    for (const mb of plan.sizes) {
+      if (times[i][mb].length === 0) continue;
+      const ms = summarise(times[i][mb]);
+      const gbPerSecond = (mb * 2 ** 20) / 1e6 / ms.median;
+      rows.push({ name, mb, ms, gbPerSecond });
+      const spread = `${ms.lowerQuartile.toFixed(2)} to ${ms.upperQuartile.toFixed(2)}`;
+      print(
+        `  ${name.padEnd(16)} ${`${mb} MiB`.padStart(7)} ${ms.median.toFixed(2).padStart(8)}  (${spread})  ${gbPerSecond.toFixed(2)}`,
+      );
+    }
+  }
+  const largest = Math.max(...plan.sizes);
+  const of = (name) => rows.find((row) => row.name === name && row.mb === largest)?.ms.median;
+  const ratio = of("torch gloo") === undefined || of("tcp") === undefined ? null : of("torch gloo") / of("tcp");
+  return { rows, ratio };
+}

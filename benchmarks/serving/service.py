@@ -1,0 +1,117 @@
+"""The peer of benchmarks/serving: FastAPI and PyTorch, as such services are usually written.
+
+python service.py BUNDLE NETWORK PORT: one uvicorn worker, one endpoint, PIL, torchvision's transforms, an eager model.
+"""
+
+import io
+import json
+import struct
+import sys
+import time
+from pathlib import Path
+
+import numpy
+import torch
+import torchvision
+import uvicorn
+from fastapi import FastAPI, File, UploadFile
+from PIL import Image
+from torch import nn
+from torchvision import transforms
+
+
+def unit(inputs, outputs):
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU())
+
+
+class Residual(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.branch = nn.Sequential(unit(channels, channels), unit(channels, channels))
+
+    def forward(self, x):
+        return x + self.branch(x)
+
+
+def resnet9():
+    """As src/models/resnet9.ts."""
+    body = [unit(3, 64), unit(64, 128), nn.MaxPool2d(2), Residual(128), unit(128, 256), nn.MaxPool2d(2)]
+    body += [unit(256, 512), nn.MaxPool2d(2), Residual(512), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10)]
+    return nn.Sequential(*body)
+
+
+def read_safetensors(path):
+    data = Path(path).read_bytes()
+    (size,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8 : 8 + size])
+    tensors = {}
+    for name, entry in header.items():
+        if name == "__metadata__":
+            continue
+        begin, end = entry["data_offsets"]
+        array = numpy.frombuffer(data[8 + size + begin : 8 + size + end], dtype=numpy.float32)
+        tensors[name] = torch.tensor(array.reshape(entry["shape"]))
+    return tensors
+
+
+def load(network, weights):
+    if network == "resnet9":
+        net = resnet9()
+        names = [name for name in net.state_dict() if not name.endswith("num_batches_tracked")]
+        ours = sorted_like_layers(weights)
+        state = {}
+        for name in names:
+            kind = name.rsplit(".", 1)[1]
+            rank = net.state_dict()[name].dim()
+            index = next(i for i, (k, value) in enumerate(ours) if k == kind and value.dim() == rank)
+            state[name] = ours.pop(index)[1]
+        net.load_state_dict(state, strict=False)
+    else:
+        net = getattr(torchvision.models, network)(num_classes=10)
+        missing = [key for key in net.load_state_dict(weights, strict=False).missing_keys if "num_batches" not in key]
+        if missing:
+            raise SystemExit(f"weights are missing: {missing[:3]}")
+    return net.eval()
+
+
+def sorted_like_layers(weights):
+    """The tensors in the order in which the file holds the layers, with the kind of each."""
+    return [(name.rsplit(".", 1)[1], value) for name, value in weights.items()]
+
+
+bundle, network, port = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+metadata = json.loads((bundle / "metadata.json").read_text())
+prep, classes = metadata["preprocessing"], metadata["classes"]
+model = load(network, read_safetensors(bundle / "weights.safetensors"))
+transform = transforms.Compose(
+    [
+        transforms.Resize((prep["height"], prep["width"])),
+        transforms.ToTensor(),
+        transforms.Normalize(prep["mean"], prep["std"]),
+    ]
+)
+app = FastAPI()
+
+
+@app.get("/health")
+def health():
+    return {"status": "healthy", "torch": torch.__version__, "threads": torch.get_num_threads()}
+
+
+@app.post("/predict")
+async def predict(file: UploadFile = File(...)):
+    started = time.time()
+    image = Image.open(io.BytesIO(await file.read())).convert("RGB")
+    with torch.no_grad():
+        probabilities = torch.softmax(model(transform(image).unsqueeze(0)), dim=1)[0]
+    best = int(probabilities.argmax())
+    return {
+        "predicted_class": best,
+        "predicted_label": classes[best],
+        "confidence": float(probabilities[best]),
+        "inference_time_seconds": time.time() - started,
+        "all_probabilities": dict(zip(classes, probabilities.tolist())),
+    }
+
+
+uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False)

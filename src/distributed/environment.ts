@@ -1,0 +1,84 @@
+import { PipelineError } from "../base/errors.ts";
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** What a launcher (torchrun, mpirun, Slurm, Kubernetes, our own) tells a process in its environment. */
+export interface RankEnvironment {
+  readonly rank: number;
+  readonly worldSize: number;
+  /** Processes on this machine; undefined where the launcher does not say. */
+  readonly localWorldSize: number | undefined;
+}
+
+/** Names of a launcher's variables, in the order in which they are looked for. */
+const conventions = [
+  { rank: "RANK", worldSize: "WORLD_SIZE", local: "LOCAL_WORLD_SIZE" },
+  { rank: "OMPI_COMM_WORLD_RANK", worldSize: "OMPI_COMM_WORLD_SIZE", local: "OMPI_COMM_WORLD_LOCAL_SIZE" },
+  { rank: "PMI_RANK", worldSize: "PMI_SIZE", local: "MPI_LOCALNRANKS" },
+  { rank: "SLURM_PROCID", worldSize: "SLURM_NTASKS", local: "SLURM_NTASKS_PER_NODE" },
+] as const;
+
+/** The variable that holds what all processes of a training know and nobody else. */
+export const secretVariable = "CIFAR_DISTRIBUTED_SECRET";
+
+/** This process's place, or undefined where no launcher has given it one. @throws CONFIG_INVALID for half of one */
+export function rankFromEnvironment(env: Environment): RankEnvironment | undefined {
+  const found = conventions.find(({ rank }) => isSet(env[rank]));
+  if (found === undefined) return undefined;
+  const rank = whole(env, found.rank);
+  const worldSize = whole(env, found.worldSize);
+  if (worldSize < 1 || rank >= worldSize) {
+    throw new PipelineError("CONFIG_INVALID", `${found.rank} is ${rank} and ${found.worldSize} is ${worldSize}`, {
+      remedy: `set ${found.rank} to 0 … ${found.worldSize} - 1`,
+    });
+  }
+  return { rank, worldSize, localWorldSize: isSet(env[found.local]) ? whole(env, found.local) : undefined };
+}
+
+export interface MeetingPoint {
+  readonly host: string;
+  readonly port: number;
+}
+
+/**
+ * Where the processes find each other: MASTER_ADDR and MASTER_PORT where both are set, else `initMethod`
+ * ("tcp://HOST:PORT"; "env://" insists on the variables).
+ * @throws CONFIG_INVALID
+ */
+export function meetingPoint(initMethod: string, env: Environment): MeetingPoint {
+  if (isSet(env.MASTER_ADDR) && isSet(env.MASTER_PORT)) {
+    // The agent of torchrun listens there itself.
+    const taken = env.TORCHELASTIC_USE_AGENT_STORE === "True" ? 1 : 0;
+    return { host: numeric(env.MASTER_ADDR!), port: whole(env, "MASTER_PORT") + taken };
+  }
+  const match = /^tcp:\/\/(\[[0-9a-f:]+\]|[^:/\s]+):(\d{1,5})$/i.exec(initMethod);
+  if (match !== null && Number(match[2]) <= 65_535) return { host: numeric(match[1]!), port: Number(match[2]) };
+  throw new PipelineError("CONFIG_INVALID", `distributed.init_method is ${initMethod}`, {
+    remedy:
+      initMethod === "env://"
+        ? "set MASTER_ADDR and MASTER_PORT, or give tcp://HOST:PORT"
+        : "give tcp://HOST:PORT, or env:// to take MASTER_ADDR and MASTER_PORT from the environment",
+    details: { initMethod },
+  });
+}
+
+export function isLoopback(host: string): boolean {
+  return host === "::1" || /^127\./.test(host);
+}
+
+/** "localhost" may mean either protocol: all processes have to mean the same. */
+function numeric(host: string): string {
+  return host === "localhost" ? "127.0.0.1" : host.replaceAll(/[[\]]/g, "");
+}
+
+function isSet(value: string | undefined): value is string {
+  return value !== undefined && value !== "";
+}
+
+function whole(env: Environment, name: string): number {
+  const text = env[name];
+  if (text !== undefined && /^\d{1,6}$/.test(text)) return Number(text);
+  throw new PipelineError("CONFIG_INVALID", `the environment variable ${name} is ${text ?? "not set"}`, {
+    remedy: "set it to a whole number, as the launcher does",
+  });
+}

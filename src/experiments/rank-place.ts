@@ -1,0 +1,65 @@
+import { availableParallelism } from "node:os";
+import { PipelineError } from "../base/errors.ts";
+import type { Config } from "../config/schema.ts";
+import type { JoinOptions } from "../distributed/communicator-protocol.ts";
+import {
+  type MeetingPoint,
+  meetingPoint,
+  type RankEnvironment,
+  rankFromEnvironment,
+  secretVariable,
+} from "../distributed/environment.ts";
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** What a process of a distributed training is started with; it can be sent to a thread. */
+export interface RankStart {
+  readonly join: JoinOptions;
+  /** Of the engine, where the configuration leaves it open. */
+  readonly threads: number;
+}
+
+export interface RankStartOptions {
+  readonly place: RankEnvironment;
+  readonly point: MeetingPoint;
+  readonly secret: string;
+  readonly patienceMs: number;
+}
+
+export function rankStart({ place, point, secret, patienceMs }: RankStartOptions): RankStart {
+  const threads = Math.max(1, Math.floor(availableParallelism() / (place.localWorldSize ?? 1)));
+  return { join: { rank: place.rank, ...point, secret, patienceMs }, threads };
+}
+
+/** How this process joins, where the environment makes it a rank other than 0. @throws CONFIG_INVALID */
+export function otherRank({ distributed }: Config, env: Environment): RankStart | undefined {
+  const { launcher, init_method: initMethod, rejoin_timeout: patience } = distributed;
+  const place = launcher === "auto" || launcher === "env" ? rankFromEnvironment(env) : undefined;
+  if (place === undefined || place.rank === 0) return undefined;
+  return rankStart({
+    place,
+    point: meetingPoint(initMethod, env),
+    secret: secretFrom(env),
+    patienceMs: 1000 * patience,
+  });
+}
+
+/** @throws CONFIG_INVALID when the processes that others start have no common secret */
+export function secretFrom(env: Environment): string {
+  const secret = env[secretVariable];
+  if (secret !== undefined && secret.length >= 16) return secret;
+  const problem = secret === undefined || secret === "" ? "is not set" : "has fewer than 16 characters";
+  throw new PipelineError("CONFIG_INVALID", `the environment variable ${secretVariable} ${problem}`, {
+    remedy: `give all processes of the training the same random text in it, such as that of \`openssl rand -hex 32\``,
+  });
+}
+
+/** @throws CONFIG_INVALID where the processes could not have equal parts of each batch */
+export function checkWorldSize({ training }: Config, worldSize: number): void {
+  if (training.batch_size % worldSize === 0) return;
+  throw new PipelineError(
+    "CONFIG_INVALID",
+    `training.batch_size is ${training.batch_size}, which ${worldSize} processes can't share equally`,
+    { remedy: "make it a multiple of distributed.world_size", details: { worldSize } },
+  );
+}

@@ -1,0 +1,50 @@
+import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+import { type MetricDefinition, type MetricName, metricTable } from "./metric-table.ts";
+
+export type LabelsOf<N extends MetricName> = (typeof metricTable)[N]["labels"][number];
+
+interface InstrumentTypes<L extends string> {
+  readonly counter: Counter<L>;
+  readonly gauge: Gauge<L>;
+  readonly histogram: Histogram<L>;
+}
+
+/** One instrument for each row of the table, of the row's type and with the row's labels. */
+export type Instruments = {
+  readonly [N in MetricName]: InstrumentTypes<LabelsOf<N>>[(typeof metricTable)[N]["type"]];
+};
+
+/** Figures that are read when somebody asks: it sets its instruments. Must not throw for what can be missing. */
+export type MetricSource = (instruments: Instruments) => void | Promise<void>;
+
+/** Makes the instruments of the whole table. A gauge without labels is NaN until it has a figure: not zero. */
+export function createInstruments(registry: Registry): Instruments {
+  const entries = Object.entries(metricTable).map(([name, definition]) => [name, create(name, definition, registry)]);
+  return Object.fromEntries(entries) as Instruments;
+}
+
+function create(name: string, { type, help, labels, buckets }: MetricDefinition, registry: Registry) {
+  const options = { name, help, labelNames: [...labels], registers: [registry] };
+  switch (type) {
+    case "counter":
+      return new Counter(options);
+    case "gauge": {
+      const gauge = new Gauge(options);
+      if (labels.length === 0) gauge.set(Number.NaN);
+      return gauge;
+    }
+    case "histogram":
+      return new Histogram({ ...options, ...(buckets === undefined ? {} : { buckets: [...buckets] }) });
+    default:
+      return type satisfies never;
+  }
+}
+
+/** A counter whose value is kept elsewhere (by the kernel, in a file). */
+export function setCounter<L extends string>(
+  counter: Counter<L>,
+  values: readonly (readonly [labels: Partial<Record<L, string>>, value: number])[],
+): void {
+  counter.reset();
+  for (const [labels, value] of values) counter.inc(labels, value);
+}

@@ -1,0 +1,25 @@
+import { PipelineError } from "../base/errors.ts";
+
+/** A wildcard address is no address to visit. */
+export function hostInUrl(host: string): string {
+  if (host === "0.0.0.0" || host === "::") return "localhost";
+  return host.includes(":") ? `[${host}]` : host;
+}
+
+/** Why a server can't listen, in words; other errors as they are. */
+export function addressError(cause: unknown, host: string, port: number): unknown {
+  const code = (cause as NodeJS.ErrnoException).code;
+  const reasons: Partial<Record<string, string>> = {
+    EADDRINUSE: "another program uses it",
+    EACCES: "this user may not use it",
+    EADDRNOTAVAIL: "this machine has no such address",
+    ENOTFOUND: "the host name is unknown",
+  };
+  const reason = code === undefined ? undefined : reasons[code];
+  if (reason === undefined) return cause;
+  return new PipelineError("ADDRESS_UNAVAILABLE", `cannot listen on ${host} port ${port}: ${reason}`, {
+    remedy: "choose another with --port or --host",
+    details: { host, port },
+    cause,
+  });
+}

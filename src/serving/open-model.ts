@@ -1,0 +1,58 @@
+import type { ImageLimits } from "../data/transforms/decode-image.ts";
+import { readBundle } from "../inference/bundle.ts";
+import { Classifier, type ClassifierOptions } from "../inference/classifier.ts";
+import { ModelStatistics } from "../inference/model-statistics.ts";
+import { createWorkerPredictor } from "../inference/predictor.ts";
+import { selfCheck } from "../inference/self-check.ts";
+import type { Logger } from "../observability/logger.ts";
+import { AsyncStack } from "./async-stack.ts";
+import type { OpenedModel } from "./model-repository.ts";
+
+export interface OpenModelOptions extends Pick<ClassifierOptions, "maxDelayMs" | "window" | "queueLimit"> {
+  readonly maxBatchSize: number;
+  /** Worker threads with a copy of the model each, and threads within each. */
+  readonly workers: number;
+  readonly threads: number;
+  readonly imageLimits: ImageLimits;
+  readonly logger: Logger;
+  readonly onBatch: (size: number) => void;
+}
+
+/**
+ * Reads a bundle, starts its workers, warms them up and checks the model.
+ * @throws BUNDLE_NOT_FOUND, BUNDLE_DAMAGED, INFERENCE_UNAVAILABLE, MODEL_REFUSED
+ */
+export async function openModel(directory: string, options: OpenModelOptions): Promise<OpenedModel> {
+  const { workers, threads, maxBatchSize, logger, onBatch, ...rest } = options;
+  const bundle = await readBundle(directory);
+  const { metadata, modelPath } = bundle;
+  await using stack = new AsyncStack();
+  const predictor = stack.use(
+    await createWorkerPredictor({
+      modelPath,
+      preprocessing: metadata.preprocessing,
+      classCount: metadata.classes.length,
+      workers,
+      threads,
+      warmUpBatchSizes: [1, maxBatchSize],
+      onCrash: (error) => logger.error({ err: error, model: metadata.name }, "inference worker crashed; restarting it"),
+    }),
+  );
+  await selfCheck(predictor, metadata);
+  const statistics = new ModelStatistics();
+  const classifier = stack.use(
+    new Classifier({
+      predictor,
+      metadata,
+      concurrency: workers,
+      maxBatchSize,
+      ...rest,
+      onBatch(size, seconds) {
+        onBatch(size);
+        statistics.observeBatch(size, seconds);
+      },
+    }),
+  );
+  const resources = stack.move();
+  return { bundle, classifier, statistics, [Symbol.asyncDispose]: () => resources[Symbol.asyncDispose]() };
+}

@@ -1,0 +1,149 @@
+import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
+import { z } from "zod";
+import { PipelineError } from "../../base/errors.ts";
+import { type MetricDefinition, metricTable } from "../../observability/metric-table.ts";
+import { actorOf } from "../access/guard.ts";
+import type { RouteContext } from "../dependencies.ts";
+import {
+  alertConfigSchema,
+  alertTestSchema,
+  logStatsSchema,
+  metricsInfoSchema,
+  recipientsSchema,
+  thresholdsSchema,
+} from "../monitoring-schemas.ts";
+import { errorResponses } from "../schemas.ts";
+
+const reading = errorResponses(421, 501);
+const changing = errorResponses(400, 401, 403, 413, 415, 421, 429, 500, 501, 503);
+
+/** GET /metrics, /metrics-info and /logs/stats; what is measured and logged. */
+export const metricsRoutes = ({ metrics, logs }: RouteContext): FastifyPluginAsyncZod => {
+  return async (app) => {
+    app.route({
+      method: "GET",
+      url: "/metrics",
+      schema: {
+        summary: "Prometheus metrics",
+        tags: ["monitoring"],
+        response: {
+          200: { description: "Text exposition format", content: { "text/plain": { schema: z.string() } } },
+          ...errorResponses(421),
+        },
+      },
+      handler: async (_request, reply) => {
+        reply.header("cache-control", "no-store");
+        return reply.type(metrics.contentType).send(await metrics.render());
+      },
+    });
+    app.route({
+      method: "GET",
+      url: "/metrics-info",
+      schema: {
+        summary: "Every metric with its type, meaning and labels",
+        tags: ["monitoring"],
+        response: { 200: metricsInfoSchema, ...errorResponses(421) },
+      },
+      handler: async () => {
+        const entries = Object.entries<MetricDefinition>(metricTable);
+        return {
+          metrics_endpoint: "/metrics",
+          count: entries.length,
+          metrics: entries.map(([name, { type, help, labels, buckets }]) => ({
+            name,
+            type,
+            help,
+            labels: [...labels],
+            ...(buckets === undefined ? {} : { buckets: [...buckets] }),
+          })),
+        };
+      },
+    });
+    app.route({
+      method: "GET",
+      url: "/logs/stats",
+      schema: {
+        summary: "Log files, their sizes and counts",
+        tags: ["monitoring"],
+        response: { 200: logStatsSchema, ...reading },
+      },
+      handler: async () => present(logs, "log files").stats(),
+    });
+  };
+};
+
+/** /alerts/*: who is told about what, and whether it works. */
+export const alertRoutes = ({ alerts }: RouteContext): FastifyPluginAsyncZod => {
+  const service = () => present(alerts, "alerting");
+  return async (app) => {
+    app.route({
+      method: "GET",
+      url: "/alerts/config",
+      schema: {
+        summary: "Recipients, thresholds and rules in force",
+        tags: ["alerts"],
+        response: { 200: alertConfigSchema, ...reading },
+      },
+      handler: async () => service().config(),
+    });
+    app.route({
+      method: "POST",
+      url: "/alerts/recipients",
+      config: { access: "admin" },
+      schema: {
+        summary: "Set who gets alerts by e-mail",
+        tags: ["alerts"],
+        body: recipientsSchema,
+        response: { 200: alertConfigSchema, ...changing },
+      },
+      handler: async (request) => service().setRecipients(request.body, actorOf(request)),
+    });
+    app.route({
+      method: "POST",
+      url: "/alerts/thresholds",
+      config: { access: "admin" },
+      schema: {
+        summary: "Set the values beyond which alerts fire",
+        tags: ["alerts"],
+        body: thresholdsSchema,
+        response: { 200: alertConfigSchema, ...changing },
+      },
+      handler: async (request) => {
+        const given = Object.entries(request.body).filter((entry): entry is [string, number] => entry[1] !== undefined);
+        return service().setThresholds(Object.fromEntries(given), actorOf(request));
+      },
+    });
+    app.route({
+      method: "GET",
+      url: "/alerts/test",
+      schema: {
+        summary: "Check the alert configuration without sending anything",
+        tags: ["alerts"],
+        response: { 200: alertTestSchema, ...reading },
+      },
+      handler: async () => testAnswer(await service().check()),
+    });
+    app.route({
+      method: "POST",
+      url: "/alerts/test",
+      config: { access: "admin" },
+      schema: {
+        summary: "Send a test alert",
+        tags: ["alerts"],
+        response: { 200: alertTestSchema, ...changing },
+      },
+      handler: async (request) => testAnswer(await service().sendTest(actorOf(request))),
+    });
+  };
+};
+
+function testAnswer({ ok, message, checks }: Awaited<ReturnType<NonNullable<RouteContext["alerts"]>["check"]>>) {
+  return { ok, message, checks: checks.map((check) => ({ ...check })) };
+}
+
+function present<T>(part: T | undefined, what: string): T {
+  if (part !== undefined) return part;
+  throw new PipelineError("NOT_CONFIGURED", `this server runs without ${what}`, {
+    remedy: "start it with `cifar serve` or `cifar stack up`, which bring it",
+  });
+}

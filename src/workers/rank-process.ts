@@ -1,0 +1,30 @@
+// Process of one rank, started by a launcher: everything that it has to know is in its environment.
+import { meetingPoint, rankFromEnvironment } from "../distributed/environment.ts";
+import { rankStart, secretFrom } from "../experiments/rank-place.ts";
+import { startRank } from "../experiments/run-rank.ts";
+
+// The launcher is gone: nobody would start this process again or take what it tells.
+process.on("disconnect", () => process.exit(1));
+// Ctrl-C reaches all processes of a terminal; the launcher asks to stop.
+process.on("SIGINT", () => undefined);
+// mpirun sends it when another rank is lost: the state after the last step is saved before this one ends by itself.
+process.on("SIGTERM", () => setTimeout(() => process.exit(143), 4000).unref());
+
+const place = rankFromEnvironment(process.env);
+if (place === undefined) {
+  process.stderr.write("this process was not given a rank: set RANK and WORLD_SIZE\n");
+  process.exit(2);
+}
+const start = rankStart({
+  place,
+  point: meetingPoint("env://", process.env),
+  secret: secretFrom(process.env),
+  patienceMs: 60_000,
+});
+try {
+  await startRank(start).done;
+  process.exit(0);
+} catch (error) {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  process.exit(1);
+}

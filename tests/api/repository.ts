@@ -1,0 +1,33 @@
+import type { Bundle, BundleListing } from "../../src/inference/bundle.ts";
+import type { Classification } from "../../src/inference/classifier.ts";
+import { ModelStatistics } from "../../src/inference/model-statistics.ts";
+import { type ImageClassifier, ModelRepository } from "../../src/serving/model-repository.ts";
+
+/** A classifier whose every answer is what `answer` gives. */
+export function fakeClassifier(answer: (signal?: AbortSignal) => Promise<Classification>): ImageClassifier {
+  return {
+    waiting: 0,
+    expectedWaitMs: 0,
+    classify: (_bytes, signal) => answer(signal),
+    classifyImage: (_image, signal) => answer(signal),
+  };
+}
+
+/** A repository of one model that somebody else closes. */
+export function repositoryOf({
+  bundle,
+  classifier = fakeClassifier(() => Promise.reject(new Error("unused"))),
+  statistics = new ModelStatistics(),
+  list = async () => ({ bundles: [], damaged: [] }),
+}: {
+  readonly bundle: Pick<Bundle, "directory" | "metadata">;
+  readonly classifier?: ImageClassifier;
+  readonly statistics?: ModelStatistics;
+  readonly list?: () => Promise<BundleListing>;
+}): ModelRepository {
+  return new ModelRepository({
+    initial: { bundle, classifier, statistics, [Symbol.asyncDispose]: async () => undefined },
+    open: () => Promise.reject(new Error("unused")),
+    list,
+  });
+}

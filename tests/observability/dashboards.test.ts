@@ -1,0 +1,71 @@
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { parse } from "yaml";
+import { buildDashboard } from "../../monitoring/grafana/source/dashboard.ts";
+import { dashboards } from "../../monitoring/grafana/source/panel-table.ts";
+import { renderMetricReference } from "../../src/observability/metric-reference.ts";
+import { metricTable } from "../../src/observability/metric-table.ts";
+
+const root = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
+const folder = root("monitoring/grafana/dashboards");
+const fileOf = (uid: string): string => `${uid.replace(/^cifar-/, "")}.json`;
+const textOf = (definition: (typeof dashboards)[number]): string =>
+  `${JSON.stringify(buildDashboard(definition), null, 2)}\n`;
+
+// UPDATE_DASHBOARDS=1 npx vitest run tests/observability/dashboards.test.ts writes them.
+if (process.env.UPDATE_DASHBOARDS === "1") {
+  mkdirSync(folder, { recursive: true });
+  for (const definition of dashboards) writeFileSync(`${folder}/${fileOf(definition.uid)}`, textOf(definition));
+}
+
+const panels = dashboards.flatMap(({ rows }) => Object.values(rows).flat());
+const expressions = panels.flatMap(({ queries }) => Object.values(queries));
+
+describe("Grafana dashboards", () => {
+  it.each(dashboards.map((definition) => [definition.title, definition] as const))(
+    "%s is as its source says",
+    (_, definition) => {
+      expect(readFileSync(`${folder}/${fileOf(definition.uid)}`, "utf8")).toBe(textOf(definition));
+    },
+  );
+
+  it("are these files and no others", () => {
+    expect(readdirSync(folder).sort()).toEqual(dashboards.map(({ uid }) => fileOf(uid)).sort());
+  });
+
+  it("refresh every 5 s, show 7 days, have ids, and panels with data, a text and a place", () => {
+    for (const { uid } of dashboards) {
+      const dashboard = JSON.parse(readFileSync(`${folder}/${fileOf(uid)}`, "utf8"));
+      expect(dashboard).toMatchObject({ uid, refresh: "5s", time: { from: "now-7d", to: "now" } });
+      const shown = dashboard.panels.filter((panel: { type: string }) => panel.type !== "row");
+      const ids = new Set(dashboard.panels.map(({ id }: { id: number }) => id));
+      expect(ids.size).toBe(dashboard.panels.length);
+      for (const panel of shown) {
+        expect(panel.datasource).toEqual({ type: "prometheus", uid: "prometheus" });
+        expect(panel.targets.length, panel.title).toBeGreaterThan(0);
+        expect(panel.description, panel.title).toMatch(/\S/);
+        expect(panel.gridPos.x + panel.gridPos.w, panel.title).toBeLessThanOrEqual(24);
+      }
+    }
+  });
+
+  it("show every metric of the table", () => {
+    const shown = expressions.join("\n");
+    for (const name of Object.keys(metricTable))
+      expect(shown, name).toMatch(new RegExp(`\\b${name}(_bucket|_sum)?\\b`));
+  });
+
+  it("find the datasource that provisioning makes", () => {
+    const { datasources } = parse(
+      readFileSync(root("monitoring/grafana/provisioning/datasources/prometheus.yml"), "utf8"),
+    );
+    expect(datasources.map(({ uid }: { uid: string }) => uid)).toContain("prometheus");
+  });
+});
+
+describe("docs/metrics.md", () => {
+  it("follows the table (node scripts/build.mjs && node scripts/generate-docs.mjs)", () => {
+    expect(readFileSync(root("docs/metrics.md"), "utf8")).toBe(renderMetricReference());
+  });
+});

@@ -1,0 +1,154 @@
+import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { readBundle } from "../../src/inference/bundle.ts";
+import { entrypoint } from "../../src/tuning/executors/ray.ts";
+import { RayClient } from "../../src/tuning/executors/ray-client.ts";
+import { packProgram } from "../../src/tuning/executors/ray-package.ts";
+import { readStudy } from "../../src/tuning/journal.ts";
+import type { Study } from "../../src/tuning/study.ts";
+import type { StudyEvent } from "../../src/tuning/study-event.ts";
+import { type CliResult, eventsOf, startCli } from "../cli/run-cli.ts";
+import { findRay, type RayCluster, type RayNode, rayRemedy, startRay } from "./ray-cluster.ts";
+
+const ray = findRay();
+
+vi.setConfig({ testTimeout: 500_000, hookTimeout: 500_000 });
+
+const nodeModules = fileURLToPath(new URL("../../node_modules", import.meta.url));
+
+const small = [
+  ...["dataset.source=synthetic", "dataset.limit=400", "model.name=airbench", "model.width=0.125"],
+  ...["model.airbench.whitening_samples=200", "training.batch_size=32", "training.num_epochs=4", "training.seed=7"],
+  ...["evaluation.batch_size=100", "ray_tune.num_samples=4", "ray_tune.resources_per_trial.cpu=1"],
+  ...["ray_tune.search.algorithm=random", "ray_tune.scheduler.reduction_factor=2"],
+  "ray_tune.parameters={learning_rate: {min: 0.001, max: 1}, momentum: {min: 0.5, max: 0.95}}",
+];
+
+describe("entrypoint", () => {
+  it("links the dependencies of the node, or installs them once for each package", () => {
+    const given = { specFile: "/shared/it's/spec.json", nodeCommand: "node" };
+    expect(entrypoint({ ...given, nodeModules: "/opt/cifar/node_modules" })).toBe(
+      "ln -sfn '/opt/cifar/node_modules' node_modules && exec node dist/workers/trial-process.js '/shared/it'\\''s/spec.json'",
+    );
+    expect(entrypoint(given)).toContain("npm ci --omit=dev");
+  });
+});
+
+describe("packProgram", () => {
+  it("names the same program the same", async () => {
+    const [a, b] = [await packProgram(), await packProgram()];
+    expect(a.name).toBe(b.name);
+    expect(a.name).toMatch(/^_ray_pkg_[0-9a-f]{16}\.zip$/);
+    expect(Buffer.from(a.bytes).equals(Buffer.from(b.bytes))).toBe(true);
+  });
+});
+
+describe("RayClient", () => {
+  it("says where there is no cluster", async () => {
+    const client = new RayClient({ address: "http://127.0.0.1:9" });
+    await expect(client.nodes()).rejects.toMatchObject({ code: "RAY_FAILED" });
+  });
+});
+
+describe.skipIf(ray === undefined)(`cifar tune --executor ray${ray === undefined ? ` (${rayRemedy})` : ""}`, () => {
+  let cluster: RayCluster;
+  let cwd: string;
+  let first: readonly StudyEvent[];
+  let resumed: CliResult;
+  let trialAtKill: number;
+
+  const studyEvents = (stdout: string): readonly StudyEvent[] =>
+    eventsOf(stdout).flatMap(({ type, event }) => (type === "study" ? [event as StudyEvent] : []));
+
+  const study = async (): Promise<Study> => {
+    const studies = join(cwd, "checkpoints", "studies");
+    const [name] = await readdir(studies);
+    return readStudy(join(studies, name!));
+  };
+
+  beforeAll(async () => {
+    cluster = await startRay(ray!);
+    cwd = await mkdtemp(join(tmpdir(), "cli-ray-"));
+    await mkdir(join(cwd, "config"));
+    const settings = [
+      ...small,
+      `ray_tune.ray.token_file=${cluster.tokenFile}`,
+      `ray_tune.ray.node_modules=${nodeModules}`,
+      `ray_tune.ray.node_command=${process.execPath}`,
+    ].flatMap((setting) => ["--set", setting]);
+    const where = ["--executor", "ray", "--ray-address", cluster.address];
+    let node: RayNode | undefined = await cluster.addNode();
+    // Trial 0 loses its node; later the tuner is killed while another trial runs.
+    const { child, ended } = startCli(["tune", ...settings, ...where, "--json"], {
+      cwd,
+      onLine(line) {
+        const { event } = JSON.parse(line) as { event?: StudyEvent };
+        if (event?.type !== "report") return;
+        if (event.trial === 0 && node !== undefined) {
+          const lost = node;
+          node = undefined;
+          void lost.kill().then(() => cluster.addNode());
+        }
+        if (event.trial > 0 && event.step === 3) child.kill("SIGKILL");
+      },
+    });
+    const { stdout, stderr } = await ended;
+    first = studyEvents(stdout);
+    const running = (await study()).trials.find(({ status }) => status === "running");
+    if (running === undefined) throw new Error(`the tuner was not killed while a trial ran: ${stderr}`);
+    trialAtKill = running.number;
+    resumed = await startCli(["tune", "--resume", "last", "--json"], { cwd }).ended;
+  });
+
+  afterAll(async () => {
+    await cluster?.[Symbol.asyncDispose]();
+    if (cwd !== undefined) await rm(cwd, { recursive: true, force: true });
+  });
+
+  it("runs each trial as a job, with its resources", async () => {
+    for (const { handle } of (await study()).trials) {
+      expect(handle).toMatch(/^ray:study_\S+-trial-\d{4}-\d+$/);
+      const job = await cluster.client.job(handle!.replace("ray:", ""));
+      expect(["SUCCEEDED", "STOPPED"]).toContain(job?.status);
+    }
+  });
+
+  it("submits a trial again whose node was lost, and it goes on from its checkpoint", async () => {
+    const [trial] = (await study()).trials;
+    expect(trial!.losses).toBe(1);
+    expect(trial!.attempts).toBe(2);
+    expect(trial!.reports.map(({ step }) => step)).toEqual([1, 2, 3, 4]);
+    expect(
+      first
+        .filter((event) => event.type === "ended" && event.trial === 0)
+        .map((event) => "reason" in event && event.reason),
+    ).toEqual(["lost", "complete"]);
+  });
+
+  it("stops the jobs of trials that are pruned", async () => {
+    const pruned = (await study()).trials.filter(({ reason }) => reason === "pruned");
+    expect(pruned.length).toBeGreaterThan(0);
+    for (const { handle } of pruned)
+      expect(await cluster.client.job(handle!.replace("ray:", ""))).toMatchObject({ status: "STOPPED" });
+  });
+
+  it("listens again to the jobs of a tuner that was killed, without starting them again", async () => {
+    expect(resumed.code, resumed.stderr).toBe(0);
+    const after = studyEvents(resumed.stdout);
+    expect(after.some((event) => event.type === "started" && event.trial === trialAtKill)).toBe(false);
+    const ended = after.find((event) => event.type === "ended" && event.trial === trialAtKill);
+    expect(ended).toMatchObject({ reason: "complete" });
+  });
+
+  it("ends with the best trial's model", async () => {
+    const { best } = eventsOf(resumed.stdout).at(-1) as never as {
+      best: { trial: number; bundle: { directory: string } };
+    };
+    const { metadata } = await readBundle(best.bundle.directory);
+    expect(metadata.name).toMatch(/^airbench_tuned_/);
+    expect((await study()).finished?.best).toBe(best.trial);
+  });
+});
