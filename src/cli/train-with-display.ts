@@ -61,7 +61,7 @@ export async function trainWithDisplay(
 /** What the service shows of a training. */
 function reportProgress(progress: TrainingReporter, event: ExperimentEvent): void {
   if (event.type === "start") progress.report({ epochsPlanned: event.epochs });
-  if (event.type === "step") progress.report({ learningRate: event.learningRate });
+  if (event.type === "step") progress.report({ learningRate: event.learningRate, step: event.globalStep });
   if (event.type !== "epoch") return;
   progress.report({
     epoch: event.epoch,

@@ -1,5 +1,9 @@
-import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+import { Counter, Gauge, Histogram } from "prom-client";
+import type { ExpositionRegistry } from "./exposition.ts";
 import { type MetricDefinition, type MetricName, metricTable } from "./metric-table.ts";
+
+/** Of either format: instruments with exemplars want one of OpenMetrics. */
+export type MetricRegistry = ExpositionRegistry["registry"];
 
 export type LabelsOf<N extends MetricName> = (typeof metricTable)[N]["labels"][number];
 
@@ -18,23 +22,34 @@ export type Instruments = {
 export type MetricSource = (instruments: Instruments) => void | Promise<void>;
 
 /** Makes the instruments of the whole table. A gauge without labels is NaN until it has a figure: not zero. */
-export function createInstruments(registry: Registry): Instruments {
+export function createInstruments(registry: MetricRegistry): Instruments {
   const entries = Object.entries(metricTable).map(([name, definition]) => [name, create(name, definition, registry)]);
   return Object.fromEntries(entries) as Instruments;
 }
 
-function create(name: string, { type, help, labels, buckets }: MetricDefinition, registry: Registry) {
+function create(
+  name: string,
+  { type, help, labels, buckets, exemplars, initialValues = [] }: MetricDefinition,
+  registry: MetricRegistry,
+) {
   const options = { name, help, labelNames: [...labels], registers: [registry] };
   switch (type) {
-    case "counter":
-      return new Counter(options);
+    case "counter": {
+      const counter = new Counter(options);
+      for (const value of initialValues) counter.inc({ [labels[0]!]: value }, 0);
+      return counter;
+    }
     case "gauge": {
       const gauge = new Gauge(options);
       if (labels.length === 0) gauge.set(Number.NaN);
       return gauge;
     }
     case "histogram":
-      return new Histogram({ ...options, ...(buckets === undefined ? {} : { buckets: [...buckets] }) });
+      return new Histogram({
+        ...options,
+        ...(buckets === undefined ? {} : { buckets: [...buckets] }),
+        ...(exemplars === undefined ? {} : { enableExemplars: true }),
+      });
     default:
       return type satisfies never;
   }

@@ -2,8 +2,14 @@ export interface MetricDefinition {
   readonly type: "counter" | "gauge" | "histogram";
   readonly help: string;
   readonly labels: readonly string[];
+  /** What one of it is, where the name does not end in it: see unitOf. */
+  readonly unit?: string;
   /** Upper bounds of a histogram's buckets, in the metric's unit. */
   readonly buckets?: readonly number[];
+  /** Of a counter with one label: values that are 0 from the start, so that their first increase is seen as one. */
+  readonly initialValues?: readonly string[];
+  /** Whether OpenMetrics scrapes get the request id of a recent observation with each bucket. */
+  readonly exemplars?: true;
 }
 
 const latencyBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10] as const;
@@ -12,6 +18,7 @@ const latencyBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
 export const metricTable = {
   api_requests_total: {
     type: "counter",
+    unit: "requests",
     help: "HTTP requests answered, by method, route pattern and status code",
     labels: ["method", "endpoint", "status"],
   },
@@ -19,20 +26,24 @@ export const metricTable = {
     type: "histogram",
     help: "Time from the arrival of a request to the end of its response, in seconds",
     labels: ["method", "endpoint"],
+    exemplars: true,
     buckets: latencyBuckets,
   },
   api_error_rate: {
     type: "gauge",
+    unit: "percent",
     help: "Percentage of the requests of the last 60 seconds that were answered with a 4xx or 5xx status",
     labels: [],
   },
   api_requests_per_second: {
     type: "gauge",
+    unit: "requests per second",
     help: "Requests answered per second, mean of the last 60 seconds",
     labels: [],
   },
   model_predictions_total: {
     type: "counter",
+    unit: "images",
     help: "Images classified, by predicted class",
     labels: ["predicted_class"],
   },
@@ -40,6 +51,7 @@ export const metricTable = {
     type: "histogram",
     help: "Computing time of the model run that an image was part of, in seconds, without decoding and waiting",
     labels: ["device"],
+    exemplars: true,
     buckets: latencyBuckets,
   },
   model_queue_duration_seconds: {
@@ -50,12 +62,14 @@ export const metricTable = {
   },
   model_batch_size: {
     type: "histogram",
+    unit: "images",
     help: "Images in one model run",
     labels: [],
     buckets: [1, 2, 4, 8, 16, 32, 64, 128],
   },
   model_queue_length: {
     type: "gauge",
+    unit: "images",
     help: "Images that wait for a model run at this moment",
     labels: [],
   },
@@ -67,18 +81,33 @@ export const metricTable = {
   },
   api_rejections_total: {
     type: "counter",
+    unit: "requests",
     help: "Requests refused before any work was done for them, by error code",
     labels: ["reason"],
+    initialValues: [
+      "QUEUE_FULL",
+      "DEADLINE_EXCEEDED",
+      "RATE_LIMITED",
+      "UNAUTHENTICATED",
+      "FORBIDDEN",
+      "HOST_NOT_ALLOWED",
+      "ORIGIN_NOT_ALLOWED",
+      "SHUTTING_DOWN",
+    ],
   },
   model_reloads_total: {
     type: "counter",
+    unit: "attempts",
     help: "Attempts to load a model while serving; refused: it failed its self-check and the old one stayed",
     labels: ["outcome"],
+    initialValues: ["loaded", "refused"],
   },
   model_feedback_total: {
     type: "counter",
+    unit: "labels",
     help: "True labels reported for predictions, by whether the prediction was right",
     labels: ["outcome"],
+    initialValues: ["right", "wrong"],
   },
   model_live_accuracy_ratio: {
     type: "gauge",
@@ -87,11 +116,13 @@ export const metricTable = {
   },
   model_confidence_score: {
     type: "gauge",
+    unit: "ratio",
     help: "Calibrated probability of the predicted class, most recent prediction (0 to 1; NaN before the first)",
     labels: [],
   },
   model_avg_confidence_score: {
     type: "gauge",
+    unit: "ratio",
     help: "Mean calibrated probability of the predicted class over the last 60 seconds (NaN without predictions)",
     labels: [],
   },
@@ -112,11 +143,13 @@ export const metricTable = {
   },
   api_requests_in_progress: {
     type: "gauge",
+    unit: "requests",
     help: "Requests that have arrived and are not answered yet",
     labels: [],
   },
   model_queue_limit: {
     type: "gauge",
+    unit: "images",
     help: "Most images that may wait for a model run; more are refused",
     labels: [],
   },
@@ -132,6 +165,7 @@ export const metricTable = {
   },
   cache_requests_total: {
     type: "counter",
+    unit: "look-ups",
     help: "Look-ups in caches of the service, by cache and outcome (hit, miss)",
     labels: ["cache", "outcome"],
   },
@@ -142,6 +176,7 @@ export const metricTable = {
   },
   model_drift_p_value: {
     type: "gauge",
+    unit: "ratio",
     help: "Probability of such a distance without drift, corrected for the number of tests, by statistic (ks, mmd)",
     labels: ["statistic"],
   },
@@ -152,6 +187,7 @@ export const metricTable = {
   },
   model_drift_window_predictions: {
     type: "gauge",
+    unit: "predictions",
     help: "Predictions in the window that is compared with the reference",
     labels: [],
   },
@@ -202,6 +238,7 @@ export const metricTable = {
   },
   process_open_fds: {
     type: "gauge",
+    unit: "files",
     help: "Open files, sockets and pipes of this process (NaN where there is no /proc)",
     labels: [],
   },
@@ -215,10 +252,16 @@ export const metricTable = {
     help: "Used part of the JavaScript heap of the main thread",
     labels: [],
   },
+  nodejs_active_handles: {
+    type: "gauge",
+    unit: "handles",
+    help: "Sockets, timers, workers and other resources that keep the event loop of this process alive",
+    labels: [],
+  },
   nodejs_eventloop_lag_seconds: {
     type: "gauge",
-    help: "Delay of the event loop since the previous reading, by quantile (0.5, 0.99, 1)",
-    labels: ["quantile"],
+    help: "Delay of the event loop since the previous reading, by statistic (p50, p99, max)",
+    labels: ["statistic"],
   },
   build_info: {
     type: "gauge",
@@ -227,23 +270,28 @@ export const metricTable = {
   },
   log_lines_total: {
     type: "counter",
+    unit: "lines",
     help: "Log lines, by level",
     labels: ["level"],
   },
   log_failures_total: {
     type: "counter",
+    unit: "lines",
     help: "Log lines that a destination did not take (full disk, missing rights, no connection), by destination",
     labels: ["destination"],
   },
   log_rotations_total: {
     type: "counter",
+    unit: "files",
     help: "Log files that were full and began anew",
     labels: [],
   },
   alert_config_changes_total: {
     type: "counter",
+    unit: "changes",
     help: "Changes of recipients and thresholds asked for through the API, by outcome (applied, rejected, rolled_back)",
     labels: ["outcome"],
+    initialValues: ["applied", "rejected", "rolled_back"],
   },
   training_in_progress: {
     type: "gauge",
@@ -252,11 +300,19 @@ export const metricTable = {
   },
   training_epoch: {
     type: "gauge",
+    unit: "epochs",
     help: "Epochs finished by the current or last training",
+    labels: [],
+  },
+  training_step: {
+    type: "gauge",
+    unit: "steps",
+    help: "Optimiser steps done by the current or last training",
     labels: [],
   },
   training_epochs_planned: {
     type: "gauge",
+    unit: "epochs",
     help: "Epochs that the current or last training is to have",
     labels: [],
   },
@@ -277,6 +333,7 @@ export const metricTable = {
   },
   training_images_per_second: {
     type: "gauge",
+    unit: "images per second",
     help: "Training images per second, mean of the last epoch",
     labels: [],
   },
@@ -292,11 +349,14 @@ export const metricTable = {
   },
   training_runs_total: {
     type: "counter",
+    unit: "runs",
     help: "Trainings ended on this machine, by outcome (completed, stopped, failed)",
     labels: ["outcome"],
+    initialValues: ["completed", "stopped", "failed"],
   },
   tuning_trials: {
     type: "gauge",
+    unit: "trials",
     help: "Trials of the current or last tuning, by state (running, completed, pruned, failed)",
     labels: ["state"],
   },
@@ -308,3 +368,9 @@ export const metricTable = {
 } as const satisfies Record<string, MetricDefinition>;
 
 export type MetricName = keyof typeof metricTable;
+
+/** The base unit that ends the name, or the row's own; "none" for what has no unit. */
+export function unitOf(name: MetricName): string {
+  const { unit }: MetricDefinition = metricTable[name];
+  return unit ?? /_(seconds|bytes|percent|ratio)(?:_total)?$/.exec(name)?.[1] ?? "none";
+}

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { describeMetrics } from "./metric-description.ts";
 import { metricTable } from "./metric-table.ts";
 import { createServiceMetrics } from "./metrics.ts";
 import { RollingWindow } from "./rolling-window.ts";
@@ -21,7 +22,7 @@ const system: SystemMonitor = { sample: async () => sample };
 
 describe("createServiceMetrics", () => {
   it("exposes exactly the metrics of the table, with their types and help", async () => {
-    const text = await createServiceMetrics({ system }).render();
+    const { text } = await createServiceMetrics({ system }).render();
     const types = Object.fromEntries(
       [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name, type]) => [name, type]),
     );
@@ -33,24 +34,24 @@ describe("createServiceMetrics", () => {
     let now = 0;
     const metrics = createServiceMetrics({ system, now: () => now });
     const observe = (status: number) =>
-      metrics.observeRequest({ method: "GET", endpoint: "/health", status, seconds: 0.004 });
+      metrics.observeRequest({ method: "GET", endpoint: "/health", status, seconds: 0.004, requestId: "r" });
     now = 30_000;
     for (const status of [200, 200, 404, 500]) observe(status);
     now = 60_000;
-    let text = await metrics.render();
+    let { text } = await metrics.render();
     expect(text).toContain('api_requests_total{method="GET",endpoint="/health",status="200"} 2\n');
     expect(text).toContain('api_request_duration_seconds_bucket{le="0.005",method="GET",endpoint="/health"} 4\n');
     expect(text).toMatch(/^api_error_rate 50$/m);
     expect(Number(/^api_requests_per_second (.*)$/m.exec(text)![1])).toBeCloseTo(4 / 60, 10);
     now = 91_000;
-    text = await metrics.render();
+    ({ text } = await metrics.render());
     expect(text).toMatch(/^api_error_rate 0$/m);
     expect(text).toMatch(/^api_requests_per_second 0$/m);
   });
 
   it("has NaN, not zero, where there is no figure", async () => {
     const metrics = createServiceMetrics({ system });
-    const text = await metrics.render();
+    const { text } = await metrics.render();
     for (const name of ["model_confidence_score", "model_avg_confidence_score", "system_disk_usage_percent"]) {
       expect(text).toMatch(new RegExp(`^${name} Nan$`, "mi"));
     }
@@ -66,8 +67,9 @@ describe("createServiceMetrics", () => {
         inferenceSeconds: 0.01,
         queueSeconds: 0.001,
         decodeSeconds: 0.002,
+        requestId: "r",
       });
-    const text = await metrics.render();
+    const { text } = await metrics.render();
     expect(text).toMatch(/^model_predictions_total\{predicted_class="cat"\} 2$/m);
     expect(text).toMatch(/^model_confidence_score 1$/m);
     expect(text).toMatch(/^model_avg_confidence_score 0.75$/m);
@@ -76,8 +78,47 @@ describe("createServiceMetrics", () => {
   it("does not let clients create series by made-up methods", async () => {
     const metrics = createServiceMetrics({ system });
     for (const method of ["PROPFIND", "BREW"])
-      metrics.observeRequest({ method, endpoint: "x", status: 404, seconds: 0 });
-    expect(await metrics.render()).toContain('api_requests_total{method="OTHER",endpoint="x",status="404"} 2');
+      metrics.observeRequest({ method, endpoint: "x", status: 404, seconds: 0, requestId: "r" });
+    expect((await metrics.render()).text).toContain('api_requests_total{method="OTHER",endpoint="x",status="404"} 2');
+  });
+
+  it("answers OpenMetrics to those who accept it, with the request id as exemplar, and text to the others", async () => {
+    const metrics = createServiceMetrics({ system });
+    const observe = (requestId: string) =>
+      metrics.observeRequest({ method: "GET", endpoint: "/health", status: 200, seconds: 0.004, requestId });
+    observe("a".repeat(128));
+    observe("request-7");
+    const prometheus = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+    const open = await metrics.render(prometheus);
+    expect(open.contentType).toBe("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    expect(open.text).toContain("# TYPE api_requests counter\n");
+    expect(open.text).toContain('api_requests_total{method="GET",endpoint="/health",status="200"} 2\n');
+    expect(open.text).toMatch(/_bucket\{le="0.005",\S+ 2 # \{request_id="request-7"\} 0.004 \d+\.\d+$/m);
+    expect(open.text).toMatch(/# EOF\n$/);
+    for (const accept of [undefined, "text/plain", "application/openmetrics-text;q=0, text/plain"]) {
+      const { contentType, text } = await metrics.render(accept);
+      expect(contentType).toBe("text/plain; version=0.0.4; charset=utf-8");
+      expect(text).toContain('# TYPE api_requests_total counter\napi_requests_total{method="GET"');
+      expect(text).not.toContain("request-7");
+    }
+  });
+
+  it("tells the unit and the present value of each metric", async () => {
+    const metrics = createServiceMetrics({ system });
+    for (const seconds of [0.25, 0.5])
+      metrics.observeRequest({ method: "GET", endpoint: "/health", status: 200, seconds, requestId: "r" });
+    const described = describeMetrics(await metrics.samples());
+    expect(described.map(({ name }) => name)).toEqual(Object.keys(metricTable));
+    const byName = Object.fromEntries(described.map((metric) => [metric.name, metric]));
+    expect(byName.api_requests_total).toMatchObject({
+      unit: "requests",
+      series: [{ labels: { method: "GET", endpoint: "/health", status: "200" }, value: 2 }],
+    });
+    expect(byName.api_request_duration_seconds).toMatchObject({
+      unit: "seconds",
+      series: [{ labels: { method: "GET", endpoint: "/health" }, count: 2, sum: 0.75 }],
+    });
+    expect(byName.model_confidence_score).toMatchObject({ unit: "ratio", series: [{ labels: {}, value: null }] });
   });
 
   it("keeps two services apart", async () => {
@@ -88,8 +129,9 @@ describe("createServiceMetrics", () => {
       inferenceSeconds: 1,
       queueSeconds: 0.001,
       decodeSeconds: 0.002,
+      requestId: "r",
     });
-    expect(await two.render()).not.toContain('predicted_class="cat"');
+    expect((await two.render()).text).not.toContain('predicted_class="cat"');
   });
 });
 

@@ -1,4 +1,4 @@
-import { Registry } from "prom-client";
+import { createExposition, type Exposition, type MetricSample } from "./exposition.ts";
 import { createInstruments, type MetricSource } from "./instruments.ts";
 import { RollingWindow } from "./rolling-window.ts";
 import type { SystemMonitor } from "./system.ts";
@@ -10,6 +10,7 @@ export interface RequestObservation {
   readonly endpoint: string;
   readonly status: number;
   readonly seconds: number;
+  readonly requestId: string;
 }
 
 export interface PredictionObservation {
@@ -20,6 +21,7 @@ export interface PredictionObservation {
   /** Between decoding and the model run. */
   readonly queueSeconds: number;
   readonly decodeSeconds: number;
+  readonly requestId: string;
 }
 
 /** What happened in serving that no request shows. */
@@ -30,13 +32,6 @@ export type ServingEvent =
   | { readonly type: "feedback"; readonly outcome: "right" | "wrong"; readonly accuracy: number }
   | { readonly type: "cache"; readonly cache: "model_listing"; readonly outcome: "hit" | "miss" };
 
-/** One value of a metric at one moment; a histogram has several (`_bucket`, `_sum`, `_count`). */
-export interface MetricSample {
-  readonly name: string;
-  readonly labels: Readonly<Record<string, string | number>>;
-  readonly value: number;
-}
-
 export interface ServiceMetrics {
   observeRequest(observation: RequestObservation): void;
   observePrediction(observation: PredictionObservation): void;
@@ -44,9 +39,8 @@ export interface ServiceMetrics {
   /** Between the two a request counts as in progress. */
   requestStarted(): void;
   requestEnded(): void;
-  readonly contentType: string;
-  /** Prometheus text exposition; reads the figures that are not counted at this moment. */
-  render(): Promise<string>;
+  /** The exposition that the scraper's Accept header prefers; reads the figures that are not counted at this moment. */
+  render(accept?: string): Promise<Exposition>;
   /** The same figures as values. */
   samples(): Promise<readonly MetricSample[]>;
 }
@@ -77,8 +71,8 @@ export function createServiceMetrics({
   sources = [],
   now = () => performance.now(),
 }: ServiceMetricsOptions): ServiceMetrics {
-  const registry = new Registry();
-  const instruments = createInstruments(registry);
+  const exposition = createExposition();
+  const instruments = createInstruments(exposition.registry);
   const recent = new RollingWindow(["requests", "errors", "predictions", "confidence"], { seconds: 60, now });
   const allSources = [systemMetrics(system), ...sources];
   instruments.model_queue_limit.set(queueLimit);
@@ -97,16 +91,23 @@ export function createServiceMetrics({
   }
 
   return {
-    contentType: registry.contentType,
-    observeRequest({ method, endpoint, status, seconds }) {
+    observeRequest({ method, endpoint, status, seconds, requestId }) {
       const known = methods.has(method) ? method : "OTHER";
       instruments.api_requests_total.inc({ method: known, endpoint, status: String(status) });
-      instruments.api_request_duration_seconds.observe({ method: known, endpoint }, seconds);
+      instruments.api_request_duration_seconds.observe({
+        labels: { method: known, endpoint },
+        value: seconds,
+        exemplarLabels: exemplarOf(requestId),
+      });
       recent.add({ requests: 1, errors: status >= 400 ? 1 : 0 });
     },
     observePrediction(observation) {
       instruments.model_predictions_total.inc({ predicted_class: observation.label });
-      instruments.model_inference_duration_seconds.observe({ device }, observation.inferenceSeconds);
+      instruments.model_inference_duration_seconds.observe({
+        labels: { device },
+        value: observation.inferenceSeconds,
+        exemplarLabels: exemplarOf(observation.requestId),
+      });
       instruments.model_queue_duration_seconds.observe(observation.queueSeconds);
       instruments.image_decode_duration_seconds.observe(observation.decodeSeconds);
       instruments.model_confidence_score.set(observation.confidence);
@@ -135,20 +136,18 @@ export function createServiceMetrics({
     requestEnded() {
       instruments.api_requests_in_progress.dec();
     },
-    async render() {
+    async render(accept) {
       await read();
-      return registry.metrics();
+      return exposition.render(accept);
     },
     async samples() {
       await read();
-      const metrics = await registry.getMetricsAsJSON();
-      return metrics.flatMap(({ name, values }) =>
-        values.map((value) => ({
-          name: "metricName" in value && value.metricName !== undefined ? String(value.metricName) : name,
-          labels: value.labels as MetricSample["labels"],
-          value: value.value,
-        })),
-      );
+      return exposition.samples();
     },
   };
+}
+
+/** OpenMetrics allows an exemplar's labels 128 characters in all. */
+function exemplarOf(requestId: string): Record<string, string> {
+  return requestId.length <= 128 - "request_id".length ? { request_id: requestId } : {};
 }

@@ -22,17 +22,18 @@ export function createProcessMetrics({ version }: { readonly version: string }):
       const { rss, heapUsed } = process.memoryUsage();
       instruments.process_resident_memory_bytes.set(rss);
       instruments.nodejs_heap_used_bytes.set(heapUsed);
+      instruments.nodejs_active_handles.set(process.getActiveResourcesInfo().length);
       instruments.process_open_fds.set(await openFiles());
       instruments.process_start_time_seconds.set(startedAt);
       instruments.build_info.set({ version, node: process.versions.node }, 1);
-      for (const [quantile, nanoseconds] of [
-        ["0.5", lag.percentile(50)],
-        ["0.99", lag.percentile(99)],
-        ["1", lag.max],
+      for (const [statistic, nanoseconds] of [
+        ["p50", lag.percentile(50)],
+        ["p99", lag.percentile(99)],
+        ["max", lag.max],
       ] as const) {
         // The timer's own period is no delay; without a reading since the last reset the histogram has no figure.
         const seconds = lag.count === 0 ? 0 : Math.max(0, nanoseconds / 1e9 - resolutionMs / 1000);
-        instruments.nodejs_eventloop_lag_seconds.set({ quantile }, seconds);
+        instruments.nodejs_eventloop_lag_seconds.set({ statistic }, seconds);
       }
       lag.reset();
     },

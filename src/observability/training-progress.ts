@@ -14,6 +14,8 @@ const trainingProgressSchema = z.object({
   /** Seconds since 1970. */
   updatedAt: z.number(),
   epoch: count,
+  /** Absent in files of older versions. */
+  step: count.default(0),
   epochsPlanned: count,
   trainLoss: figure,
   trainAccuracy: figure,
@@ -99,6 +101,7 @@ export async function createTrainingReporter({
     state: "running",
     updatedAt: now() / 1000,
     epoch: 0,
+    step: 0,
     epochsPlanned: 0,
     trainLoss: null,
     trainAccuracy: null,
@@ -149,6 +152,7 @@ export function trainingMetrics(path: string, { now = Date.now }: { readonly now
     instruments.training_last_run_failed.set(progress?.state === "failed" || silent ? 1 : 0);
     if (progress === undefined) return;
     instruments.training_epoch.set(progress.epoch);
+    instruments.training_step.set(progress.step);
     instruments.training_epochs_planned.set(progress.epochsPlanned);
     instruments.training_loss.set({ split: "train" }, progress.trainLoss ?? Number.NaN);
     instruments.training_loss.set({ split: "validation" }, progress.validationLoss ?? Number.NaN);

@@ -1,5 +1,6 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { isPipelineError, PipelineError } from "../base/errors.ts";
+import { metricTable } from "../observability/metric-table.ts";
 import type { ServiceMetrics } from "../observability/metrics.ts";
 import { type ClientErrorCode, errorStatus, isClientErrorCode } from "./error-status.ts";
 import type { ApiError } from "./schemas.ts";
@@ -9,16 +10,7 @@ const usualRetryAfter = 1;
 const longestRetryAfter = 60;
 
 /** Refusals that say something about load or access, not about the request's content: counted by their code. */
-const rejections = new Set<ClientErrorCode>([
-  "QUEUE_FULL",
-  "DEADLINE_EXCEEDED",
-  "RATE_LIMITED",
-  "UNAUTHENTICATED",
-  "FORBIDDEN",
-  "HOST_NOT_ALLOWED",
-  "ORIGIN_NOT_ALLOWED",
-  "SHUTTING_DOWN",
-]);
+const rejections = new Set<ClientErrorCode>(metricTable.api_rejections_total.initialValues);
 
 /** Gives every error of the app, the framework's own included, the one JSON shape. */
 export function installErrorHandling(app: FastifyInstance, metrics: ServiceMetrics): void {

@@ -87,7 +87,7 @@ export async function createApp(dependencies: AppDependencies): Promise<FastifyI
     const status = reply.statusCode;
     if (inProgress.delete(request)) metrics.requestEnded();
     if (request.routeOptions.config.isStream !== true) {
-      metrics.observeRequest({ method, endpoint, status, seconds: reply.elapsedTime / 1000 });
+      metrics.observeRequest({ method, endpoint, status, seconds: reply.elapsedTime / 1000, requestId: request.id });
     }
     request.log.info(
       { channel: "access", req: request, status, durationMs: Math.round(reply.elapsedTime * 1000) / 1000 },

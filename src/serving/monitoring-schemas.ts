@@ -11,8 +11,20 @@ export const metricsInfoSchema = z
         name: z.string(),
         type: z.enum(["counter", "gauge", "histogram"]),
         help: z.string(),
+        unit: z.string().meta({ description: "Base unit, or what is counted" }),
         labels: z.array(z.string()),
         buckets: z.array(z.number()).optional().meta({ description: "Upper bounds of a histogram" }),
+        series: z
+          .array(
+            z.object({
+              labels: z.record(z.string(), z.string()),
+              value: z.number().nullable().optional().meta({ description: "null where there is no figure" }),
+              count: z.number().optional(),
+              sum: z.number().optional(),
+            }),
+          )
+          .meta({ description: "Present values, one for each combination of labels" }),
+        series_omitted: z.int().meta({ description: "Further series, which /metrics tells" }),
       }),
     ),
   })

@@ -54,7 +54,7 @@ export class PredictionService {
     const totalSeconds = seconds();
     const { classes, name } = model.bundle.metadata;
     results.forEach((result, index) => {
-      metrics.observePrediction(result);
+      metrics.observePrediction({ ...result, requestId: request.id });
       drift?.observe(model.bundle.metadata, result);
       model.statistics.observeSuccess({ ...result, totalSeconds });
       const id = predictionId(request.id, index, results.length);

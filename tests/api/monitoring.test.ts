@@ -57,6 +57,25 @@ describe("monitoring routes", () => {
     expect(body.count).toBe(body.metrics.length);
   });
 
+  it("keeps its number of series whatever clients ask for", async () => {
+    const series = async () =>
+      (await app.inject("/metrics")).body.split("\n").filter((line) => !line.startsWith("#")).length;
+    await app.inject("/nowhere");
+    const before = await series();
+    for (let i = 0; i < 10_000; i += 100) {
+      await Promise.all(
+        Array.from({ length: 100 }, (_, j) =>
+          app.inject({
+            url: `/${i + j}/${Math.random()}`,
+            headers: { "x-request-id": `r${i + j}`, "user-agent": `a${j}` },
+          }),
+        ),
+      );
+    }
+    // The scrape before has left its own status and buckets.
+    expect((await series()) - before).toBeLessThan(20);
+  });
+
   it("/logs/stats and /alerts/config give what stands behind them, unknown fields too", async () => {
     expect((await app.inject("/logs/stats")).json()).toEqual({ files: [{ name: "cifar10-api_app.log", bytes: 5 }] });
     expect((await app.inject("/alerts/config")).json()).toMatchObject({ rules: ["HighCPU"] });

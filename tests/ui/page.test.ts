@@ -216,7 +216,7 @@ describe.skipIf(executablePath === undefined)("the page at / (needs Chromium: in
     for (const title of ["Requests", "Errors", "Queue", "CPU", "Memory"]) expect(titles).toContain(title);
     expect(titles).not.toContain("GPU");
     expect(await page.locator("#classes tr").count()).toBeGreaterThan(0);
-    expect(await page.locator("#panels svg[aria-label]").first().getAttribute("aria-label")).toMatch(/^all: .*\/s$/);
+    expect(await page.locator("#panels .chart[aria-label]").first().getAttribute("aria-label")).toMatch(/^all: .*\/s$/);
     await page.setViewportSize({ width: 320, height: 640 });
     expect(await page.evaluate("document.documentElement.scrollWidth")).toBe(320);
   });

@@ -181,7 +181,7 @@ export const dashboards: readonly DashboardDefinition[] = [
           "Event-loop Lag",
           "s",
           {
-            "p{{quantile}} {{instance}}": m("nodejs_eventloop_lag_seconds"),
+            "{{statistic}} {{instance}}": m("nodejs_eventloop_lag_seconds"),
           },
           "How late the main thread is",
         ),
@@ -200,8 +200,9 @@ export const dashboards: readonly DashboardDefinition[] = [
           {
             "CPU cores {{instance}}": `rate(${m("process_cpu_seconds_total")}[1m])`,
             "open files {{instance}}": m("process_open_fds"),
+            "handles {{instance}}": m("nodejs_active_handles"),
           },
-          "Cores in use, open files and sockets",
+          "Cores in use, open files and sockets, and what keeps the event loop alive",
         ),
         series(
           "Log Lines",
@@ -420,6 +421,7 @@ export const dashboards: readonly DashboardDefinition[] = [
           },
         ),
         stat("Epoch", "none", `max(${m("training_epoch")})`, "Finished epochs"),
+        stat("Step", "none", `max(${m("training_step")})`, "Optimiser steps done"),
         stat("Epochs Planned", "none", `max(${m("training_epochs_planned")})`, "Of the whole training"),
         stat("Last Report", "s", `time() - max(${m("training_last_update_timestamp_seconds")})`, "Time since then"),
         stat(

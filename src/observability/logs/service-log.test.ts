@@ -58,6 +58,7 @@ describe("openServiceLog", () => {
         syslog: { lines: 1 },
       },
       lines_by_level: { info: 2, warn: 1, error: 1 },
+      errors_last_hour: { Error: 1 },
     });
   });
 
@@ -80,7 +81,7 @@ describe("openServiceLog", () => {
     expect(stderr.text).toHaveLength(1);
     const { files, failures_by_destination } = await log.stats();
     expect(files.app).toMatchObject({ lost: 50, problem: expect.stringContaining("ENOSPC") });
-    expect(failures_by_destination).toEqual({ [logFileNames.app]: 50 });
+    expect(failures_by_destination).toMatchObject({ [logFileNames.app]: 50, [logFileNames.access]: 0 });
   });
 
   it("goes on without a folder it may write to", async () => {

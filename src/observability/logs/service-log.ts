@@ -3,6 +3,7 @@ import { basename, join } from "node:path";
 import type { MetricSource } from "../instruments.ts";
 import { setCounter } from "../instruments.ts";
 import { createLogger, type Logger, type LogLevel } from "../logger.ts";
+import { codeOfLine, RecentErrors } from "./recent-errors.ts";
 import { RotatingFile } from "./rotating-file.ts";
 import { openSyslog, type Syslog } from "./syslog.ts";
 
@@ -53,6 +54,8 @@ export type LogStats = {
   /** Empty without a folder. */
   readonly files: Readonly<Partial<Record<LogFileKey, LogFileReport>>>;
   readonly lines_by_level: Readonly<Record<string, number>>;
+  /** Error lines of the last hour, by the code of their error. */
+  readonly errors_last_hour: Readonly<Record<string, number>>;
   readonly failures_by_destination: Readonly<Record<string, number>>;
   readonly syslog: { readonly target: string | null; readonly lost: number };
   readonly total_bytes: number;
@@ -94,8 +97,13 @@ const complaintIntervalMs = 60_000;
 export function openServiceLog(options: ServiceLogOptions): ServiceLog {
   const { directory, level = "info", consoleLevel = "info", syslog: target = null } = options;
   const { stdout = process.stdout, stderr = process.stderr } = options;
-  const lines: Record<string, number> = {};
-  const failures: Record<string, number> = {};
+  const lines: Record<string, number> = Object.fromEntries(Object.values(levelNames).map((name) => [name, 0]));
+  const destinations = [
+    ...(directory === null ? [] : Object.values(logFileNames)),
+    ...(target === null ? [] : ["syslog"]),
+  ];
+  const failures: Record<string, number> = Object.fromEntries(destinations.map((name) => [name, 0]));
+  const recentErrors = new RecentErrors();
   const toldAt = new Map<string, number>();
 
   const fail = (destination: string) => (error: unknown) => {
@@ -123,7 +131,10 @@ export function openServiceLog(options: ServiceLogOptions): ServiceLog {
       lines[name] = (lines[name] ?? 0) + 1;
       const channel = channelOf(stream.lastObj);
       files?.[channel === "access" ? "access" : "app"].write(line);
-      if (number >= levelNumbers.error) files?.errors.write(line);
+      if (number >= levelNumbers.error) {
+        recentErrors.add(codeOfLine(stream.lastObj));
+        files?.errors.write(line);
+      }
       if (channel === "system") {
         files?.syslog.write(line);
         syslog?.send({ level: number, time: Date.now(), message: line.trimEnd() });
@@ -155,6 +166,7 @@ export function openServiceLog(options: ServiceLogOptions): ServiceLog {
         directory,
         files: Object.fromEntries(entries.map(([key], i) => [key, reports[i]!])),
         lines_by_level: { ...lines },
+        errors_last_hour: recentErrors.byCode(),
         failures_by_destination: { ...failures },
         syslog: { target, lost: failures.syslog ?? 0 },
         total_bytes: reports.reduce(

@@ -1,11 +1,11 @@
-import type { MetricSample } from "../../observability/metrics.ts";
+import type { MetricSample } from "../../observability/exposition.ts";
 import { type DashboardPoint, pointBetween, type Snapshot } from "./series.ts";
 
 export interface DashboardHistoryOptions {
   readonly samples: () => Promise<readonly MetricSample[]>;
   /** Between two points; default 5 s. */
   readonly intervalMs?: number;
-  /** Points that are kept; default 2160, three hours. */
+  /** Points that are kept; default 4320: six hours, about 2 MB. */
   readonly capacity?: number;
   readonly onError: (error: unknown) => void;
   /** Milliseconds since the epoch. */
@@ -21,7 +21,7 @@ export class DashboardHistory implements Disposable {
   #last: Snapshot | undefined;
 
   constructor(options: DashboardHistoryOptions) {
-    this.#options = { intervalMs: 5000, capacity: 2160, now: Date.now, ...options };
+    this.#options = { intervalMs: 5000, capacity: 4320, now: Date.now, ...options };
     this.#timer = setInterval(() => {
       this.sample().catch(options.onError);
     }, this.#options.intervalMs);

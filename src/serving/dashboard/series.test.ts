@@ -1,9 +1,10 @@
 import { describe, expect, it } from "vitest";
-import type { MetricSample } from "../../observability/metrics.ts";
+import type { MetricSample } from "../../observability/exposition.ts";
 import { DashboardHistory } from "./history.ts";
 import { pointBetween } from "./series.ts";
 
 const sample = (name: string, value: number, labels: MetricSample["labels"] = {}): MetricSample => ({
+  metric: "api_requests_total",
   name,
   labels,
   value,

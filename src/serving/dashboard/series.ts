@@ -1,4 +1,4 @@
-import type { MetricSample } from "../../observability/metrics.ts";
+import type { MetricSample } from "../../observability/exposition.ts";
 
 /** Figures of the dashboard in the order of its panels; each is a number or, without a measurement, null. */
 export const seriesNames = [
@@ -17,8 +17,17 @@ export const seriesNames = [
   "disk_percent",
   "network_receive_bytes_per_second",
   "network_transmit_bytes_per_second",
+  "disk_read_bytes_per_second",
+  "disk_written_bytes_per_second",
   "gpu_percent",
   "gpu_memory_percent",
+  "training_epoch",
+  "training_epochs_planned",
+  "training_loss",
+  "validation_loss",
+  "training_accuracy",
+  "validation_accuracy",
+  "training_images_per_second",
 ] as const;
 
 export type SeriesName = (typeof seriesNames)[number];
@@ -45,6 +54,10 @@ export function pointBetween(before: Snapshot, after: Snapshot): DashboardPoint 
   const seconds = Math.max(0.001, (after.time - before.time) / 1000);
   const [earlier, later] = [index(before.samples), index(after.samples)];
   const gauge = (name: string): number | null => finite(later.get(name)?.[0]?.value);
+  const isTraining = gauge("training_in_progress") === 1;
+  /** The figures of a training that is over are no news. */
+  const training = (name: string, split?: string): number | null =>
+    isTraining ? finite(later.get(name)?.find(({ labels }) => labels.split === split)?.value) : null;
   const increase = (name: string, wanted: (labels: MetricSample["labels"]) => boolean = () => true): number | null => {
     const samples = later.get(name);
     if (samples === undefined) return null;
@@ -79,8 +92,17 @@ export function pointBetween(before: Snapshot, after: Snapshot): DashboardPoint 
     disk_percent: gauge("system_disk_usage_percent"),
     network_receive_bytes_per_second: rate("system_network_receive_bytes_total"),
     network_transmit_bytes_per_second: rate("system_network_transmit_bytes_total"),
+    disk_read_bytes_per_second: rate("system_disk_read_bytes_total"),
+    disk_written_bytes_per_second: rate("system_disk_written_bytes_total"),
     gpu_percent: gauge("system_gpu_usage_percent"),
     gpu_memory_percent: gauge("system_gpu_memory_usage_percent"),
+    training_epoch: training("training_epoch"),
+    training_epochs_planned: training("training_epochs_planned"),
+    training_loss: training("training_loss", "train"),
+    validation_loss: training("training_loss", "validation"),
+    training_accuracy: training("training_accuracy_ratio", "train"),
+    validation_accuracy: training("training_accuracy_ratio", "validation"),
+    training_images_per_second: training("training_images_per_second"),
   };
   const classes = (later.get("model_predictions_total") ?? []).map(
     ({ labels, value }) => [String(labels.predicted_class), value] as const,

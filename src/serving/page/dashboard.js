@@ -1,5 +1,5 @@
 // The dashboard: draws what /dashboard/events sends. The server keeps the history; this page asks for nothing else.
-import { bar, byId, element, megabytes, svg } from "./view.js";
+import { bar, byId, element, megabytes } from "./view.js";
 
 const number = (digits, unit) => (value) => `${value.toFixed(digits)}${unit}`;
 const percent = number(0, " %");
@@ -30,8 +30,28 @@ const panels = [
     lines: { network_receive_bytes_per_second: "in", network_transmit_bytes_per_second: "out" },
     show: bytes,
   },
+  {
+    title: "Disk traffic",
+    lines: { disk_read_bytes_per_second: "read", disk_written_bytes_per_second: "written" },
+    show: bytes,
+  },
   { title: "GPU", lines: { gpu_percent: "computing", gpu_memory_percent: "memory" }, show: percent, max: 100 },
+  {
+    title: "Training: epochs",
+    lines: { training_epoch: "done", training_epochs_planned: "planned" },
+    show: number(0, ""),
+  },
+  { title: "Training: loss", lines: { training_loss: "train", validation_loss: "validation" }, show: share },
+  {
+    title: "Training: accuracy",
+    lines: { training_accuracy: "train", validation_accuracy: "validation" },
+    show: share,
+    max: 1,
+  },
+  { title: "Training: images", lines: { training_images_per_second: "trained on" }, show: rate },
 ];
+
+const lineColours = ["--accent", "--second", "--third"];
 
 const view = {
   panels: byId("panels"),
@@ -41,22 +61,15 @@ const view = {
   classes: byId("classes"),
   noPredictions: byId("no-predictions"),
 };
-const width = 300;
-const height = 100;
 let columns = [];
 let rows = [];
-let capacity = 2160;
+let capacity = 4320;
 let model = "";
 
 function createPanel({ title, lines }) {
   const value = element("span", { className: "panel-value" });
-  const chart = svg("svg", {
-    class: "chart",
-    viewBox: `0 0 ${width} ${height}`,
-    preserveAspectRatio: "none",
-    role: "img",
-  });
-  const [from, top] = [element("span"), element("span")];
+  const chart = element("div", { className: "chart" });
+  chart.setAttribute("role", "img");
   // One line needs no legend: its figure stands in the head.
   const keys = Object.values(lines).length > 1 ? Object.values(lines) : [];
   const figures = keys.map(() => element("strong"));
@@ -69,72 +82,82 @@ function createPanel({ title, lines }) {
     { className: "card" },
     element("div", { className: "panel-head" }, element("h2", { id, textContent: title }), value),
     chart,
-    element("p", { className: "scale" }, from, top),
     element("p", { className: "legend" }, ...legend),
   );
   node.setAttribute("aria-labelledby", id);
-  return { node, value, chart, from, top, figures };
+  return { node, value, chart, figures };
 }
 
 const parts = panels.map(createPanel);
 view.panels.replaceChildren(...parts.map(({ node }) => node));
 
-/** A round number above the largest value. */
-function niceCeiling(value) {
-  if (value <= 0) return 1;
-  const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 5, 10].map((step) => step * power).find((step) => step >= value);
-}
+/** All panels show one moment when the pointer is on one of them. */
+const cursor = { sync: { key: "dashboard" }, drag: { x: false, y: false }, points: { size: 6 } };
 
-/** Gaps in the figures are gaps in the line. */
-function path(points, column, { start, end, max }) {
-  let pen = "M";
-  return points
-    .map((row) => {
-      const value = row[column];
-      if (value === null) {
-        pen = "M";
-        return "";
-      }
-      const x = ((row[0] - start) / Math.max(1, end - start)) * width;
-      const y = height - 2 - (Math.min(value, max) / max) * (height - 6);
-      const step = `${pen}${x.toFixed(1)} ${y.toFixed(1)}`;
-      pen = "L";
-      return step;
-    })
-    .join("");
-}
-
-function drawPanel({ lines, show, max: fixed }, { node, value, chart, from, top, figures }, points, start, end) {
-  const indices = Object.keys(lines).map((name) => columns.indexOf(name));
-  const known = points.flatMap((row) => indices.map((i) => row[i]).filter((figure) => figure !== null));
-  node.hidden = known.length === 0;
-  if (node.hidden) return;
-  const max = fixed ?? niceCeiling(known.reduce((a, b) => Math.max(a, b), 0));
-  const latest = indices.map((i) => points.findLast((row) => row[i] !== null)?.[i]);
-  const grid = [0.5, 1].map((part) => {
-    const y = height - 2 - part * (height - 6);
-    return svg("line", { class: "grid", x1: 0, x2: width, y1: y, y2: y });
-  });
-  chart.replaceChildren(
-    ...grid,
-    ...indices.map((column, i) => svg("path", { class: `line-${i}`, d: path(points, column, { start, end, max }) })),
+function createPlot({ lines, show, max }, chart) {
+  const css = getComputedStyle(document.documentElement);
+  const colour = (name) => css.getPropertyValue(name).trim();
+  const grid = { stroke: colour("--border"), width: 1 };
+  const axis = { stroke: colour("--muted"), grid, ticks: { show: false } };
+  const format = (_plot, ticks) => ticks.map((tick) => (tick === null ? "" : show(tick)));
+  return new globalThis.uPlot(
+    {
+      width: chart.clientWidth || 300,
+      height: 140,
+      cursor,
+      legend: { show: false },
+      scales: { y: { range: (_plot, _low, high) => [0, max ?? Math.max(high, Number.MIN_VALUE) * 1.05] } },
+      axes: [
+        { ...axis, size: 26, space: 70 },
+        { ...axis, size: 62, values: format },
+      ],
+      series: [
+        {},
+        ...Object.values(lines).map((label, i) => ({
+          label,
+          stroke: colour(lineColours[i]),
+          width: 2,
+          points: { show: false },
+        })),
+      ],
+    },
+    [[]],
+    chart,
   );
+}
+
+function drawPanel(panel, part, points) {
+  const { lines, show } = panel;
+  const { node, value, chart, figures } = part;
+  const indices = Object.keys(lines).map((name) => columns.indexOf(name));
+  node.hidden = !points.some((row) => indices.some((i) => row[i] !== null));
+  if (node.hidden) return;
+  part.plot ??= createPlot(panel, chart);
+  const data = [points.map((row) => row[0] / 1000), ...indices.map((i) => points.map((row) => row[i]))];
+  const width = chart.clientWidth;
+  if (width !== part.plot.width) part.plot.setSize({ width, height: 140 });
+  part.plot.setData(data);
+  const latest = indices.map((i) => points.findLast((row) => row[i] !== null)?.[i]);
   const texts = latest.map((figure) => (figure === undefined ? "–" : show(figure)));
   value.textContent = figures.length === 0 ? texts[0] : "";
   for (const [i, figure] of figures.entries()) figure.textContent = texts[i];
   const names = Object.values(lines);
   chart.setAttribute("aria-label", names.map((name, i) => `${name}: ${texts[i]}`).join(", "));
-  from.textContent = new Date(start).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
-  top.textContent = `to ${show(max)}`;
 }
 
 function draw() {
   const end = rows.at(-1)?.[0] ?? Date.now();
-  const wanted = end - Number(view.range.value) * 60_000;
-  const points = rows.filter((row) => row[0] >= wanted);
-  const start = Math.max(wanted, points[0]?.[0] ?? wanted);
-  for (const [i, panel] of panels.entries()) drawPanel(panel, parts[i], points, start, end);
+  const points = rows.filter((row) => row[0] >= end - Number(view.range.value) * 60_000);
+  for (const [i, panel] of panels.entries()) drawPanel(panel, parts[i], points);
+}
+
+/** Charts take their colours when they are made. */
+function drawAnew() {
+  for (const part of parts) {
+    part.plot?.destroy();
+    part.plot = undefined;
+  }
+  draw();
 }
 
 function drawClasses(classes) {
@@ -177,7 +200,7 @@ source.addEventListener("history", ({ data }) => {
   const history = JSON.parse(data);
   ({ columns, model } = history);
   rows = history.points;
-  capacity = Math.max(rows.length, (3 * 3_600_000) / history.interval_ms);
+  capacity = Math.max(rows.length, (6 * 3_600_000) / history.interval_ms);
   drawClasses(history.classes);
   draw();
 });
@@ -200,6 +223,8 @@ source.addEventListener("error", () => {
   view.connection.textContent = "The connection is lost; trying again…";
 });
 view.range.addEventListener("change", draw);
+window.addEventListener("resize", draw);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAnew);
 document.addEventListener("visibilitychange", () => {
   if (!document.hidden) draw();
 });

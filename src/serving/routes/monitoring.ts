@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { PipelineError } from "../../base/errors.ts";
-import { type MetricDefinition, metricTable } from "../../observability/metric-table.ts";
+import { describeMetrics } from "../../observability/metric-description.ts";
 import { actorOf } from "../access/guard.ts";
 import type { RouteContext } from "../dependencies.ts";
 import {
@@ -27,36 +27,33 @@ export const metricsRoutes = ({ metrics, logs }: RouteContext): FastifyPluginAsy
         summary: "Prometheus metrics",
         tags: ["monitoring"],
         response: {
-          200: { description: "Text exposition format", content: { "text/plain": { schema: z.string() } } },
+          200: {
+            description: "OpenMetrics for those who accept it, with the request id as exemplar; else the text format",
+            content: {
+              "text/plain": { schema: z.string() },
+              "application/openmetrics-text": { schema: z.string() },
+            },
+          },
           ...errorResponses(421),
         },
       },
-      handler: async (_request, reply) => {
-        reply.header("cache-control", "no-store");
-        return reply.type(metrics.contentType).send(await metrics.render());
+      handler: async (request, reply) => {
+        const { contentType, text } = await metrics.render(request.headers.accept);
+        reply.header("cache-control", "no-store").header("vary", "accept");
+        return reply.type(contentType).send(text);
       },
     });
     app.route({
       method: "GET",
       url: "/metrics-info",
       schema: {
-        summary: "Every metric with its type, meaning and labels",
+        summary: "Every metric with its type, meaning, labels, unit and present value",
         tags: ["monitoring"],
         response: { 200: metricsInfoSchema, ...errorResponses(421) },
       },
       handler: async () => {
-        const entries = Object.entries<MetricDefinition>(metricTable);
-        return {
-          metrics_endpoint: "/metrics",
-          count: entries.length,
-          metrics: entries.map(([name, { type, help, labels, buckets }]) => ({
-            name,
-            type,
-            help,
-            labels: [...labels],
-            ...(buckets === undefined ? {} : { buckets: [...buckets] }),
-          })),
-        };
+        const described = describeMetrics(await metrics.samples());
+        return { metrics_endpoint: "/metrics", count: described.length, metrics: described };
       },
     });
     app.route({
