@@ -1,12 +1,11 @@
 // Requests a second and latencies of the prediction server, interleaved with FastAPI and PyTorch that serve the same
 // weights. Load comes from this process over loopback: it shares the cores with the server, on both sides.
-import { spawn } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import sharp from "sharp";
+import { startServer } from "../harness/server-process.mjs";
 import { geometricMean, median } from "../harness/statistics.mjs";
 import { closedLoop, latencyFigures, openLoop, upload, uploadBody } from "./load.mjs";
 import { makeBundle } from "./make-bundle.mjs";
@@ -115,54 +114,21 @@ async function requireSameAnswers(servers, size) {
   }
 }
 
-async function startOurs(bundle) {
-  const port = await freePort();
-  const args = [here("../../bin/cifar.mjs"), "serve", "--model", bundle, "--port", String(port)];
-  return startServer("ours", process.execPath, args, port);
+function startOurs(bundle) {
+  const args = [here("../../bin/cifar.mjs"), "serve", "--model", bundle, "--port"];
+  return startServer("ours", process.execPath, args);
 }
 
+/** @returns the running peer, with what it says of itself */
 async function startPeer(python, bundle, network) {
-  const port = await freePort();
-  return startServer("the peer", python, [here("./service.py"), bundle, network, String(port)], port);
-}
-
-async function startServer(name, command, args, port) {
-  const child = spawn(command, args, { stdio: ["ignore", "ignore", "pipe"] });
-  let problem = "";
-  child.stderr.on("data", (chunk) => {
-    problem = `${problem}${chunk}`.slice(-1500);
-  });
-  const ended = new Promise((resolve) => child.once("close", resolve).once("error", resolve));
-  const url = `http://127.0.0.1:${port}`;
-  for (let waited = 0; waited < 60_000; waited += 200) {
-    const health = await fetch(`${url}/health`)
-      .then((response) => response.json())
-      .catch(() => undefined);
-    if (health !== undefined) {
-      const about = health.torch === undefined ? "" : `FastAPI, PyTorch ${health.torch}, ${health.threads} threads`;
-      const stop = async () => {
-        child.kill("SIGTERM");
-        await ended;
-      };
-      return { name, url, about, stop };
-    }
-    if (child.exitCode !== null || child.pid === undefined) break;
-    await new Promise((resolve) => setTimeout(resolve, 200));
+  try {
+    const server = await startServer("the peer", python, [here("./service.py"), bundle, network]);
+    const { torch, threads } = server.health;
+    return { ...server, about: `FastAPI, PyTorch ${torch}, ${threads} threads` };
+  } catch (cause) {
+    const remedy = "the peer needs `pip install torch torchvision fastapi uvicorn python-multipart`";
+    throw new Error(`${cause.message}; ${remedy}`, { cause });
   }
-  child.kill("SIGKILL");
-  throw new Error(
-    `${name} did not start: ${problem.trim().split("\n").at(-1) || command}; the peer needs \`pip install torch torchvision fastapi uvicorn python-multipart\``,
-  );
-}
-
-function freePort() {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject).listen(0, "127.0.0.1", () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
 }
 
 function noise(width, height) {
