@@ -1,11 +1,11 @@
 import { Counter, Gauge, Histogram } from "prom-client";
 import type { ExpositionRegistry } from "./exposition.ts";
-import { type MetricDefinition, type MetricName, metricTable } from "./metric-table.ts";
+import type { MetricDefinition, metricTable } from "./metric-table.ts";
 
 /** Of either format: instruments with exemplars want one of OpenMetrics. */
 export type MetricRegistry = ExpositionRegistry["registry"];
 
-export type LabelsOf<N extends MetricName> = (typeof metricTable)[N]["labels"][number];
+type MetricTable = Readonly<Record<string, MetricDefinition>>;
 
 interface InstrumentTypes<L extends string> {
   readonly counter: Counter<L>;
@@ -13,18 +13,20 @@ interface InstrumentTypes<L extends string> {
   readonly histogram: Histogram<L>;
 }
 
-/** One instrument for each row of the table, of the row's type and with the row's labels. */
-export type Instruments = {
-  readonly [N in MetricName]: InstrumentTypes<LabelsOf<N>>[(typeof metricTable)[N]["type"]];
+/** One instrument for each row of a table, of the row's type and with the row's labels. */
+export type InstrumentsOf<T extends MetricTable> = {
+  readonly [N in keyof T]: InstrumentTypes<T[N]["labels"][number]>[T[N]["type"]];
 };
+
+export type Instruments = InstrumentsOf<typeof metricTable>;
 
 /** Figures that are read when somebody asks: it sets its instruments. Must not throw for what can be missing. */
 export type MetricSource = (instruments: Instruments) => void | Promise<void>;
 
-/** Makes the instruments of the whole table. A gauge without labels is NaN until it has a figure: not zero. */
-export function createInstruments(registry: MetricRegistry): Instruments {
-  const entries = Object.entries(metricTable).map(([name, definition]) => [name, create(name, definition, registry)]);
-  return Object.fromEntries(entries) as Instruments;
+/** Makes the instruments of a whole table. A gauge without labels is NaN until it has a figure: not zero. */
+export function createInstruments<const T extends MetricTable>(registry: MetricRegistry, table: T): InstrumentsOf<T> {
+  const entries = Object.entries(table).map(([name, definition]) => [name, create(name, definition, registry)]);
+  return Object.fromEntries(entries) as InstrumentsOf<T>;
 }
 
 function create(

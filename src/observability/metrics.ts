@@ -1,5 +1,6 @@
 import { createExposition, type Exposition, type MetricSample } from "./exposition.ts";
 import { createInstruments, type MetricSource } from "./instruments.ts";
+import { metricTable } from "./metric-table.ts";
 import { RollingWindow } from "./rolling-window.ts";
 import type { SystemMonitor } from "./system.ts";
 import { systemMetrics } from "./system-metrics.ts";
@@ -72,7 +73,7 @@ export function createServiceMetrics({
   now = () => performance.now(),
 }: ServiceMetricsOptions): ServiceMetrics {
   const exposition = createExposition();
-  const instruments = createInstruments(exposition.registry);
+  const instruments = createInstruments(exposition.registry, metricTable);
   const recent = new RollingWindow(["requests", "errors", "predictions", "confidence"], { seconds: 60, now });
   const allSources = [systemMetrics(system), ...sources];
   instruments.model_queue_limit.set(queueLimit);

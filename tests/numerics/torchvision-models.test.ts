@@ -151,23 +151,36 @@ function distanceTo(expected: GoldenTensor, actual: Tensor, floor: number): numb
 }
 
 /**
- * Median and largest distance by kind. Measured: loss 1.0e-7, running statistics 7e-6, gradients 2e-5 in the median and
- * 1.8e-3 at most; PyTorch's own float32 runs: 1.0e-7, 2.6e-7, 1.1e-5 and 6.6e-4.
+ * Median and largest distance by kind. Measured with plain kernels: loss 1.0e-7, running statistics 7e-6, gradients 2e-5 in
+ * the median and 1.8e-3 at most; PyTorch's own float32 runs: 1.0e-7, 2.6e-7, 1.1e-5 and 6.6e-4. The blocked kernels round
+ * otherwise on each processor: where a ReLU's input is within rounding of zero they may take its other side, which shows in
+ * one norm's gradient (0.13 seen, AVX2) and less in all before it.
  */
 const trainingBounds = {
-  loss: { median: 1e-6, largest: 1e-6 },
-  buffer: { median: 5e-6, largest: 5e-5 },
-  grad: { median: 2e-4, largest: 1e-2 },
-};
+  plain: {
+    loss: { median: 1e-6, largest: 1e-6 },
+    buffer: { median: 5e-6, largest: 5e-5 },
+    grad: { median: 2e-4, largest: 1e-2 },
+  },
+  auto: {
+    loss: { median: 1e-6, largest: 1e-6 },
+    buffer: { median: 5e-6, largest: 5e-5 },
+    grad: { median: 3e-3, largest: 0.3 },
+  },
+} as const;
 
-describe.each(golden.index.trainings)(
-  "$model in training at $size pixels",
-  ({ model: name, size, floors, tensors }) => {
+const trainings = golden.index.trainings.flatMap((training) =>
+  (["plain", "auto"] as const).map((kernels) => ({ ...training, kernels })),
+);
+
+describe.each(trainings)(
+  "$model in training at $size pixels, $kernels kernels",
+  ({ model: name, size, kernels, floors, tensors }) => {
     const model = build(name, size);
     const feeds = { images: goldenBytes(batchSize, size), labels: goldenLabels };
     let executable: Executable;
     beforeAll(async () => {
-      const executor = await createOnnxExecutor({ device: "cpu", threads: 2 });
+      const executor = await createOnnxExecutor({ device: "cpu", kernels, threads: 2 });
       executable = await executor.compile(buildGradStep(stepOptions(model)));
     });
     afterAll(() => executable[Symbol.asyncDispose]());
@@ -175,7 +188,7 @@ describe.each(golden.index.trainings)(
     it("computes torchvision's loss, running statistics and gradients", async () => {
       executable.writeState(goldenWeights(model, golden.index.trainingNormBias));
       const outputs = await executable.run(feeds);
-      for (const [kind, { median, largest }] of Object.entries(trainingBounds)) {
+      for (const [kind, { median, largest }] of Object.entries(trainingBounds[kernels])) {
         const distances = Object.entries(tensors)
           .filter(([key]) => key === kind || key.startsWith(`${kind}/`))
           .map(([key, expected]) => distanceTo(expected, outputs[key]!, floors[kind]!))
