@@ -122,9 +122,11 @@ export const vjpRules: { readonly [O in OpName]: VjpRule<O> | "nondifferentiable
   argMax: zero,
   matmul: (y, dy) => {
     const [a, b] = [y.operands[0]!, y.operands[1]!];
-    const { transA, transB } = y.attrs;
-    const da = transA ? g.matmul(b, dy, { transA: transB, transB: true }) : g.matmul(dy, b, { transB: !transB });
-    const db = transB ? g.matmul(dy, a, { transA: true, transB: transA }) : g.matmul(a, dy, { transA: !transA });
+    const { transA, transB, precision } = y.attrs;
+    const product = (left: Value, right: Value, turned: { transA?: boolean; transB?: boolean }): Value =>
+      g.matmul(left, right, { ...turned, precision });
+    const da = transA ? product(b, dy, { transA: transB, transB: true }) : product(dy, b, { transB: !transB });
+    const db = transB ? product(dy, a, { transA: true, transB: transA }) : product(a, dy, { transA: !transA });
     return [da, db];
   },
   logSoftmax: (y, dy) => {

@@ -11,6 +11,7 @@ import type {
   OpAttrs,
   OpName,
   PoolAttrs,
+  Precise,
   UnaryKind,
 } from "./ops.ts";
 import { isOp, type Value } from "./value.ts";
@@ -106,10 +107,17 @@ export const sumAll = (x: Value): Value =>
   );
 export const argMax = (x: Value): Value => apply("argMax", [x], {});
 
-export const matmul = (a: Value, b: Value, options: { transA?: boolean; transB?: boolean } = {}): Value =>
-  apply("matmul", [a, b], { transA: options.transA ?? false, transB: options.transB ?? false });
+export interface MatmulOptions extends Precise {
+  readonly transA?: boolean;
+  readonly transB?: boolean;
+}
+
+export const matmul = (a: Value, b: Value, options: MatmulOptions = {}): Value =>
+  apply("matmul", [a, b], { ...precise(options), transA: options.transA ?? false, transB: options.transB ?? false });
 export const logSoftmax = (x: Value): Value => apply("logSoftmax", [x], {});
 export const oneHot = (labels: Value, depth: number): Value => apply("oneHot", [labels], { depth });
+
+const precise = ({ precision }: Precise): Precise => (precision === undefined ? {} : { precision });
 
 export interface ConvOptions {
   readonly stride?: number;

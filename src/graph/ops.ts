@@ -2,8 +2,17 @@ import type { DType } from "../tensor/dtype.ts";
 import type { Shape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
+/**
+ * What a sum of products may be computed in. "float32" keeps its operands and result whole where the rest of a graph is
+ * computed in mixed precision (passes/autocast.ts): statistics, updates and other sums that outgrow float16. Gradients
+ * inherit it.
+ */
+export interface Precise {
+  readonly precision?: "float32" | undefined;
+}
+
 /** Geometry of a 2-D convolution; all pairs are [vertical, horizontal], pads are [top, left, bottom, right]. */
-export interface ConvAttrs {
+export interface ConvAttrs extends Precise {
   readonly strides: readonly [number, number];
   readonly pads: readonly [number, number, number, number];
   readonly dilations: readonly [number, number];
@@ -69,7 +78,7 @@ export interface OpAttrs {
   argMax: NoAttrs;
   // linear algebra and classification
   /** [M, K] x [K, N] or batched [B, M, K] x [B, K, N], each operand transposed first where asked. */
-  matmul: { readonly transA: boolean; readonly transB: boolean };
+  matmul: Precise & { readonly transA: boolean; readonly transB: boolean };
   logSoftmax: NoAttrs;
   /** int32 [N] -> float32 [N, depth]. */
   oneHot: { readonly depth: number };

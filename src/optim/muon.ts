@@ -49,6 +49,9 @@ export function muon({ groups, momentum = 0.6, newtonSchulzSteps = 3 }: MuonOpti
 
 const norm = (x: Value): Value => sqrt(sumAll(mul(x, x)));
 
+/** Updates are computed whole in mixed precision too. */
+const whole = { precision: "float32" } as const;
+
 /**
  * Quintic Newton-Schulz iteration X <- a X + (b A + c A^2) X with A = X X^T: drives the singular values of the matrix
  * [O, rest] towards 1 (0.5 to 1.5), so that the result is about U V^T.
@@ -62,9 +65,9 @@ function orthogonalised(g: Value, steps: number): Value {
   const unit = scaleBy(matrix, reciprocal(shift(norm(matrix), 1e-7)));
   let x = tall ? transpose(unit, [1, 0]) : unit;
   for (let i = 0; i < steps; i++) {
-    const gram = matmul(x, x, { transB: true });
-    const mix = add(scale(gram, b), scale(matmul(gram, gram), c));
-    x = add(scale(x, a), matmul(mix, x));
+    const gram = matmul(x, x, { ...whole, transB: true });
+    const mix = add(scale(gram, b), scale(matmul(gram, gram, whole), c));
+    x = add(scale(x, a), matmul(mix, x, whole));
   }
   return reshape(tall ? transpose(x, [1, 0]) : x, g.shape);
 }

@@ -72,7 +72,7 @@ export function buildTrainStep(options: StepOptions): Graph {
       ...(processes === 1 ? {} : { stopping: sum(stopping) }),
     },
   });
-  return options.precision === "mixed" ? autocast(graph) : graph;
+  return inPrecision(graph, options);
 }
 
 /**
@@ -98,7 +98,7 @@ export function buildGradStep(options: StepOptions): Graph {
       ...prefixed("buffer/", forward.nextBuffers),
     },
   });
-  return options.precision === "mixed" ? autocast(graph) : graph;
+  return inPrecision(graph, options);
 }
 
 /** The second half: inputs "grad/NAME", "buffer/NAME" and the scalars; the variables of the whole step. */
@@ -118,12 +118,18 @@ export function buildApplyStep(options: StepOptions): Graph {
     gradients: gradientInputs,
     nextBuffers,
   });
-  return defineGraph({
+  const graph = defineGraph({
     name: `${options.model.name}-apply-step`,
     inputs: [...Object.values(gradientInputs), ...Object.values(nextBuffers), ...update.scalars],
     variables: update.variables,
     outputs: { gradientNorm: update.gradientNorm },
   });
+  return inPrecision(graph, options);
+}
+
+/** The one policy for the whole step and its halves: what may not lose digits says so itself. */
+function inPrecision(graph: Graph, { precision = "float32" }: StepOptions): Graph {
+  return precision === "mixed" ? autocast(graph) : graph;
 }
 
 /** All variables of the step before the first one: `weights` (parameters and buffers), empty slots, averages. */
@@ -150,8 +156,14 @@ export function trainedParameters({ model, frozen = [] }: StepOptions): string[]
     .map(({ name }) => name);
 }
 
-/** Keeps small gradients above the smallest float16 number (Micikevicius et al. 2018); a power of two is exact. */
-const LOSS_SCALE = 1024;
+/**
+ * Keeps small gradients above the smallest float16 number (Micikevicius et al. 2018): 1024 times those of the mean loss,
+ * whichever is differentiated, as a power of two, which is exact.
+ */
+function lossScaleOf({ precision, reduction = "mean", batchSize }: StepOptions): number {
+  if (precision !== "mixed") return 1;
+  return 2 ** (10 - (reduction === "sum" ? Math.round(Math.log2(batchSize)) : 0));
+}
 
 interface Differentiated {
   readonly parameters: Named<Value<"input">>;
@@ -180,7 +192,7 @@ function differentiate(options: StepOptions): Differentiated & {
   // This process's share of the mean over all.
   const loss = reduction === "sum" || processes === 1 ? ownLoss : g.scale(ownLoss, 1 / processes);
   const trained = trainedParameters(options);
-  const lossScale = options.precision === "mixed" ? LOSS_SCALE : 1;
+  const lossScale = lossScaleOf(options);
   const scaledGradients = gradients(
     lossScale === 1 ? loss : g.scale(loss, lossScale),
     trained.map((name) => parameters[name]!),

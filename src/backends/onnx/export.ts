@@ -1,8 +1,10 @@
 import { PipelineError } from "../../base/errors.ts";
-import { apply, constant } from "../../graph/build.ts";
+import { apply, broadcastTo, constant } from "../../graph/build.ts";
 import { countUses, defineGraph, type Graph } from "../../graph/graph.ts";
+import { batchedValues } from "../../graph/passes/batched.ts";
 import { substitute } from "../../graph/passes/substitute.ts";
 import { isOp, type Value } from "../../graph/value.ts";
+import { sizeOf } from "../../tensor/shape.ts";
 import { floatData, type Named, type Tensor } from "../../tensor/tensor.ts";
 import { createReferenceExecutor } from "../reference/executor.ts";
 import { loweringRules } from "./lower/rules.ts";
@@ -13,18 +15,15 @@ import { ModelWriter } from "./model-writer.ts";
  * An inference graph with its weights as an ONNX file of standard operators: what depends on weights alone is computed
  * now, batch norm becomes part of the convolutions, and the batch, the first dimension of inputs and outputs, is free.
  * @param weights values of all variables of the graph
+ * @throws GRAPH_INVALID when a result depends on other samples of the batch
  */
 export async function exportInferenceModel(graph: Graph, weights: Named<Tensor>): Promise<Uint8Array> {
-  const batch = Object.values(graph.inputs)[0]?.shape[0];
-  if (batch === undefined || batch < 2) {
-    throw new PipelineError("INVALID_ARGUMENT", `cannot tell the batch dimension of graph ${graph.name} apart`, {
-      remedy: "build it for a batch of at least 2",
-    });
-  }
   const folded = affineBeforePooling(await foldConstants(graph, weights));
+  const batched = batchedValues(folded);
   const writer = new ModelWriter(graph.name);
-  const lowering = new Lowering(folded, { writer, rules: loweringRules, block: 0, portable: true, freeBatch: batch });
-  const free = (value: Value): (number | string)[] => value.shape.map((dim, i) => (i === 0 ? "batch" : dim));
+  const lowering = new Lowering(folded, { writer, rules: loweringRules, block: 0, portable: true, batched });
+  const free = (value: Value): (number | string)[] =>
+    value.shape.map((dim, i) => (i === 0 && batched.has(value) ? "batch" : dim));
   for (const [name, value] of Object.entries(folded.inputs)) {
     writer.input(name, value.dtype, free(value));
     lowering.define(value, { name, layout: "plain" });
@@ -37,8 +36,12 @@ export async function exportInferenceModel(graph: Graph, weights: Named<Tensor>)
   return writer.finish();
 }
 
-/** Computes every value that depends on weights and constants alone. */
+/**
+ * Computes every value that depends on weights and constants alone. One that stands for a whole batch is kept as its
+ * one sample, repeated.
+ */
 async function foldConstants(graph: Graph, weights: Named<Tensor>): Promise<Graph> {
+  const batched = batchedValues(graph);
   const known = new Set<Value>(Object.values(graph.variables).map((variable) => variable.current));
   for (const value of graph.values) {
     const leaf = isOp(value, "constant") || known.has(value);
@@ -49,9 +52,9 @@ async function foldConstants(graph: Graph, weights: Named<Tensor>): Promise<Grap
     if (known.has(value)) continue;
     for (const operand of value.operands) if (known.has(operand)) frontier.add(operand);
   }
-  // A repeated scalar stays symbolic: ONNX broadcasts it by itself, whatever the batch.
+  // What is repeated over the batch stays so: ONNX broadcasts it by itself, whatever the batch.
   for (const value of frontier) {
-    if (isOp(value, "broadcast")) {
+    if (isOp(value, "broadcast") && batched.has(value) && value.attrs.axes[0] !== 0) {
       frontier.delete(value);
       frontier.add(value.operands[0]!);
     }
@@ -68,8 +71,30 @@ async function foldConstants(graph: Graph, weights: Named<Tensor>): Promise<Grap
   await using executable = await createReferenceExecutor().compile(part);
   executable.writeState(weights);
   const results = await executable.run({});
-  const constants = new Map(values.map((value, i) => [value, constant(results[`${i}`]!)]));
+  const constants = new Map(
+    values.map((value, i) => {
+      const result = results[`${i}`]!;
+      return [value, batched.has(value) ? repeated(result, graph.name) : constant(result)];
+    }),
+  );
   return substitute(graph, (value) => constants.get(value));
+}
+
+/** The one sample that a known batch repeats, as a broadcast. */
+function repeated({ dtype, shape, data }: Tensor, graph: string): Value {
+  const sample = shape.slice(1);
+  const size = sizeOf(sample);
+  if (data.some((element, i) => element !== data[i % size])) {
+    throw new PipelineError("GRAPH_INVALID", `graph ${graph}: a constant [${shape}] differs from sample to sample`, {
+      remedy: "make it an input, or the same for every sample of the batch",
+    });
+  }
+  const first = constant({ dtype, shape: sample, data: data.slice(0, size) } as Tensor);
+  return broadcastTo(
+    first,
+    shape,
+    sample.map((_, i) => i + 1),
+  );
 }
 
 /** A maximum commutes with an affine map of positive scale: moved before the pooling, it joins the convolution. */

@@ -40,8 +40,8 @@ export interface LoweringOptions {
   readonly block: number;
   /** Restricts the model to standard ONNX operators, as a file for other runtimes needs. */
   readonly portable?: boolean;
-  /** The batch size that stands for a free first dimension. */
-  readonly freeBatch?: number;
+  /** The values whose first dimension is free: the batch. */
+  readonly batched?: ReadonlySet<Value>;
   /** Layouts of variables that are decided already, by name. */
   readonly layouts?: ReadonlyMap<string, Layout>;
 }
@@ -58,7 +58,7 @@ export class Lowering {
   readonly writer: ModelWriter;
   readonly block: number;
   readonly portable: boolean;
-  readonly freeBatch: number | undefined;
+  readonly #batched: ReadonlySet<Value> | undefined;
   readonly #rules: LoweringRules;
   readonly #uses: Map<Value, number>;
   readonly #users = new Map<Value, Value[]>();
@@ -72,13 +72,13 @@ export class Lowering {
   readonly #ids = new Map<Value, number>();
 
   constructor(graph: Graph, options: LoweringOptions) {
-    const { writer, rules, block, portable = false, freeBatch, layouts = new Map() } = options;
+    const { writer, rules, block, portable = false, batched, layouts = new Map() } = options;
     this.graph = graph;
     this.#rules = rules;
     this.writer = writer;
     this.block = block;
     this.portable = portable;
-    this.freeBatch = freeBatch;
+    this.#batched = batched;
     this.#uses = countUses(graph);
     graph.values.forEach((value, id) => {
       this.#ids.set(value, id);
@@ -100,6 +100,23 @@ export class Lowering {
     for (const value of this.graph.values) {
       if (!lazyOps.has(value.op) && !this.#rules.isDeferred(value, this)) this.physical(value);
     }
+  }
+
+  /** True where the model is to run on batches of any size. */
+  get hasFreeBatch(): boolean {
+    return this.#batched !== undefined;
+  }
+
+  /** True for a value whose first dimension is a free batch. */
+  isBatched(value: Value): boolean {
+    return this.#batched?.has(value) ?? false;
+  }
+
+  /** The one number that a value repeats everywhere. */
+  scalarOf(value: Value): Value | undefined {
+    if (value.shape.length === 0) return value;
+    const source = isOp(value, "broadcast") ? value.operands[0]! : undefined;
+    return source !== undefined && sizeOf(source.shape) === 1 && !this.isBatched(source) ? source : undefined;
   }
 
   /** Layout of the memory behind a variable; inputs are fed plain. */
@@ -248,10 +265,4 @@ function remember<K, T>(map: Map<K, T>, key: K, write: () => T): T {
   const written = write();
   map.set(key, written);
   return written;
-}
-
-/** The scalar that a value repeats, when it is a broadcast of one. */
-export function broadcastScalar(value: Value): Value | undefined {
-  if (value.shape.length === 0) return value;
-  return isOp(value, "broadcast") && sizeOf(value.operands[0]!.shape) === 1 ? value.operands[0]! : undefined;
 }

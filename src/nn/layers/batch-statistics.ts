@@ -72,20 +72,27 @@ function isWidening(x: Value): x is Value<"conv2d"> {
   return pointwise && outputs >= 2 * inputs && pays;
 }
 
+/** A sum of squares over all positions is soon beyond the largest float16, 65,504. */
+const whole = { precision: "float32" } as const;
+
 function throughWeights(v: Value, w: Value, overAll: OverAll): BatchStatistics {
   const [outputs, inputs] = w.shape as [number, number];
   const weights = reshape(w, [outputs, inputs]);
   const meanIn = overAll(meanOf(v));
   const { attrs } = conv2d(v, w) as Value<"conv2d">;
-  const products = apply("conv2dWeightGrad", [v, v], { ...attrs, weightShape: [inputs, inputs, 1, 1] });
+  const products = apply("conv2dWeightGrad", [v, v], {
+    ...attrs,
+    ...whole,
+    weightShape: [inputs, inputs, 1, 1],
+  });
   const column = reshape(meanIn, [inputs, 1]);
   const covariance = sub(
     overAll(scale(reshape(products, [inputs, inputs]), 1 / positionsOf(v))),
-    matmul(column, column, { transB: true }),
+    matmul(column, column, { ...whole, transB: true }),
   );
   return {
-    mean: reshape(matmul(weights, column), [outputs]),
-    variance: notNegative(reduceSum(mul(matmul(weights, covariance), weights), [1])),
+    mean: reshape(matmul(weights, column, whole), [outputs]),
+    variance: notNegative(reduceSum(mul(matmul(weights, covariance, whole), weights), [1])),
     affine(factor, term) {
       const scaled = mul(weights, broadcastTo(factor, [outputs, inputs], [0]));
       return channelAffine(conv2d(v, reshape(scaled, w.shape)), filled([outputs], 1), term);

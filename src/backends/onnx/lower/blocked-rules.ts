@@ -2,7 +2,7 @@ import type { OpName } from "../../../graph/ops.ts";
 import { isOp, type Value } from "../../../graph/value.ts";
 import { sameShape } from "../../../tensor/shape.ts";
 import { type Layout, physicalShape } from "../layout.ts";
-import { broadcastScalar, type Lowering, type LowerRule, type Physical } from "../lowering.ts";
+import type { Lowering, LowerRule, Physical } from "../lowering.ts";
 import { affine, nchwc, positionDot, positionMean } from "./blocked-affine.ts";
 import { blockedConvolution, lowerInputGrad } from "./blocked-conv.ts";
 import { activationFormula, activationGradFormula, arithmetic, unaryOps } from "./elementwise.ts";
@@ -25,7 +25,7 @@ export const blockedRules: { readonly [O in OpName]?: LowerRule<Value<O>> } = {
       if (sum !== undefined) return sum;
     }
     return inCommonLayout(value, lowering, (names, layout) => {
-      const operands = names.map((name, i) => ({ name, scalar: broadcastScalar(value.operands[i]!) !== undefined }));
+      const operands = names.map((name, i) => ({ name, scalar: lowering.scalarOf(value.operands[i]!) !== undefined }));
       return arithmetic(
         lowering.writer,
         value.attrs.kind,
@@ -69,7 +69,7 @@ export const blockedRules: { readonly [O in OpName]?: LowerRule<Value<O>> } = {
       return logicalChannels(writer.op("Mul", [mean, writer.float(h * w)]), value, lowering);
     }
     // The padding of the filter forms is zero: a sum over everything needs no conversion.
-    if (isFilterForm(layout) && axes.length === x.shape.length && keepsZeros(x)) {
+    if (isFilterForm(layout) && axes.length === x.shape.length && keepsZeros(x, lowering)) {
       return { name: writer.op("ReduceSum", [name], { keepdims: 0 }), layout: "plain" };
     }
     return undefined;
@@ -133,22 +133,23 @@ export const blockedRules: { readonly [O in OpName]?: LowerRule<Value<O>> } = {
 const isFilterForm = (layout: Layout): boolean => layout !== "plain" && layout !== "blocked";
 
 /** True when the zeros of a filter form's padding are still zeros in this value. */
-function keepsZeros(value: Value): boolean {
+function keepsZeros(value: Value, lowering: Lowering): boolean {
   if (isOp(value, "input") || isOp(value, "conv2dWeightGrad")) return true;
-  if (isOp(value, "unary")) return ["neg", "abs", "sqrt"].includes(value.attrs.kind) && keepsZeros(value.operands[0]!);
+  if (isOp(value, "unary"))
+    return ["neg", "abs", "sqrt"].includes(value.attrs.kind) && keepsZeros(value.operands[0]!, lowering);
   if (!isOp(value, "binary")) return false;
   const [a, b] = [value.operands[0]!, value.operands[1]!];
-  const scalar = (operand: Value): boolean => broadcastScalar(operand) !== undefined;
+  const scalar = (operand: Value): boolean => lowering.scalarOf(operand) !== undefined;
   switch (value.attrs.kind) {
     case "mul":
-      return (scalar(a) || keepsZeros(a)) && (scalar(b) || keepsZeros(b));
+      return (scalar(a) || keepsZeros(a, lowering)) && (scalar(b) || keepsZeros(b, lowering));
     case "add":
     case "sub":
     case "max":
     case "min":
-      return !scalar(a) && !scalar(b) && keepsZeros(a) && keepsZeros(b);
+      return !scalar(a) && !scalar(b) && keepsZeros(a, lowering) && keepsZeros(b, lowering);
     case "div":
-      return scalar(b) && keepsZeros(a);
+      return scalar(b) && keepsZeros(a, lowering);
     default:
       return value.attrs.kind satisfies never;
   }
@@ -160,7 +161,7 @@ function inCommonLayout(
   lowering: Lowering,
   write: (names: readonly string[], layout: Layout) => string,
 ): Physical | undefined {
-  const scalars = value.operands.map((operand) => (value.shape.length > 0 ? broadcastScalar(operand) : undefined));
+  const scalars = value.operands.map((operand) => (value.shape.length > 0 ? lowering.scalarOf(operand) : undefined));
   const layouts = value.operands.flatMap((operand, i) =>
     scalars[i] === undefined && !isOp(operand, "broadcast") ? [lowering.physical(operand).layout] : [],
   );

@@ -2,7 +2,7 @@ import type { OpName } from "../../../graph/ops.ts";
 import { isOp, type Value } from "../../../graph/value.ts";
 import { type Shape, sizeOf } from "../../../tensor/shape.ts";
 import { floatData } from "../../../tensor/tensor.ts";
-import { broadcastScalar, type Lowering, type LowerRule, type Physical } from "../lowering.ts";
+import type { Lowering, LowerRule, Physical } from "../lowering.ts";
 import { elementType } from "../model-writer.ts";
 import { activationFormula, activationGradFormula, arithmetic, unaryOps } from "./elementwise.ts";
 import { interpolationMatrix } from "./interpolation.ts";
@@ -15,12 +15,12 @@ const plain = (name: string): Physical => ({ name, layout: "plain" });
 function elementwise(value: Value, lowering: Lowering): string[] {
   const full = value.operands.some((operand) => !isOp(operand, "broadcast"));
   const names = value.operands.map((operand) => {
-    const scalar = broadcastScalar(operand);
+    const scalar = lowering.scalarOf(operand);
     if (scalar === undefined && !full) return lowering.plain(operand);
     return scalar === undefined ? (sharedMask(operand, lowering) ?? lowering.plain(operand)) : lowering.plain(scalar);
   });
   // All operands scalar: one must have the full shape.
-  if (value.shape.length > 0 && value.operands.every((operand) => broadcastScalar(operand) !== undefined)) {
+  if (value.shape.length > 0 && value.operands.every((operand) => lowering.scalarOf(operand) !== undefined)) {
     names[0] = lowering.plain(value.operands[0]!);
   }
   return names;
@@ -30,20 +30,21 @@ function elementwise(value: Value, lowering: Lowering): string[] {
 function sharedMask(operand: Value, lowering: Lowering): string | undefined {
   if (!isOp(operand, "broadcast") || operand.attrs.axes.join() !== "0,2,3") return undefined;
   const [n, , h, w] = operand.shape as [number, number, number, number];
-  return lowering.writer.reshape(lowering.plain(operand.operands[0]!), freeShape([n, 1, h, w], lowering));
+  return lowering.writer.reshape(lowering.plain(operand.operands[0]!), freeShape([n, 1, h, w], operand, lowering));
 }
 
-const isScalar = (operand: Value, result: Value): boolean =>
-  result.shape.length > 0 && broadcastScalar(operand) !== undefined;
+const isScalar = (operand: Value, result: Value, lowering: Lowering): boolean =>
+  result.shape.length > 0 && lowering.scalarOf(operand) !== undefined;
 
-/** A shape for Reshape and Expand, its batch left free where the model's batch is. */
-function freeShape(shape: Shape, lowering: Lowering): number[] {
-  return shape.map((dim, i) => (i === 0 && dim === lowering.freeBatch ? 0 : dim));
+/** A shape for Reshape, its first dimension kept as it is at run time where it is the free batch of `value`. */
+function freeShape(shape: Shape, value: Value, lowering: Lowering): number[] {
+  return shape.map((dim, i) => (i === 0 && lowering.isBatched(value) ? 0 : dim));
 }
 
 /** [C] or [N, C] as [1, C, 1, 1] or [N, C, 1, 1]. */
 function overPositions(parameter: Value, lowering: Lowering): string {
-  const shape = parameter.shape.length === 1 ? [1, ...parameter.shape] : freeShape(parameter.shape, lowering);
+  const shape =
+    parameter.shape.length === 1 ? [1, ...parameter.shape] : freeShape(parameter.shape, parameter, lowering);
   return lowering.writer.reshape(lowering.plain(parameter), [...shape, 1, 1]);
 }
 
@@ -79,10 +80,10 @@ export const plainRules: { readonly [O in OpName]: LowerRule<Value<O>> } = {
   unary: (value, lowering) =>
     plain(lowering.writer.op(unaryOps[value.attrs.kind], [lowering.plain(value.operands[0]!)])),
   binary: (value, lowering) => {
-    const { writer, freeBatch } = lowering;
+    const { writer, hasFreeBatch } = lowering;
     const names = elementwise(value, lowering);
     // A model with a free batch is for inference: no reshaping there that would need its size.
-    const scalars = value.operands.map((operand) => freeBatch === undefined && isScalar(operand, value));
+    const scalars = value.operands.map((operand) => !hasFreeBatch && isScalar(operand, value, lowering));
     const operands = names.map((name, i) => ({ name, scalar: scalars[i]! }));
     return plain(arithmetic(writer, value.attrs.kind, operands, value.shape));
   },
@@ -105,14 +106,14 @@ export const plainRules: { readonly [O in OpName]: LowerRule<Value<O>> } = {
   // Of one process: the sections of a distributed step hold none.
   allReduce: (value, lowering) => lowering.physical(value.operands[0]!),
   reshape: (value, lowering) =>
-    plain(lowering.writer.reshape(lowering.plain(value.operands[0]!), freeShape(value.attrs.shape, lowering))),
+    plain(lowering.writer.reshape(lowering.plain(value.operands[0]!), freeShape(value.attrs.shape, value, lowering))),
   transpose: (value, lowering) =>
     plain(lowering.writer.transpose(lowering.plain(value.operands[0]!), value.attrs.perm)),
   broadcast: (value, lowering) => {
     const { writer } = lowering;
     const { axes } = value.attrs;
     // Over a free batch a 1: where the source has the batch it keeps it, else ONNX's own broadcasting repeats it.
-    const shape = value.attrs.shape.map((dim, i) => (i === 0 && dim === lowering.freeBatch ? 1 : dim));
+    const shape = value.attrs.shape.map((dim, i) => (i === 0 && lowering.isBatched(value) ? 1 : dim));
     const source = value.operands[0]!;
     if (isOp(source, "constant") && sizeOf(source.shape) === 1 && sizeOf(shape) <= 4096) {
       return plain(writer.fill(shape, floatData(source.attrs.tensor)[0]!));
@@ -120,7 +121,7 @@ export const plainRules: { readonly [O in OpName]: LowerRule<Value<O>> } = {
     const spread = writer.reshape(
       lowering.plain(source),
       axes.includes(0)
-        ? freeShape(value.attrs.shape, lowering).map((dim, i) => (axes.includes(i) ? dim : 1))
+        ? freeShape(value.attrs.shape, value, lowering).map((dim, i) => (axes.includes(i) ? dim : 1))
         : shape.map((dim, i) => (axes.includes(i) ? dim : 1)),
     );
     return plain(writer.op("Expand", [spread, writer.ints(shape)]));
@@ -279,7 +280,7 @@ export const plainRules: { readonly [O in OpName]: LowerRule<Value<O>> } = {
       }
     }
     const places = writer.op("MatMul", [lowering.plain(value.operands[1]!), writer.floats([3, height * width], base)]);
-    const grid = writer.reshape(writer.transpose(places, [0, 2, 1]), freeShape([n, height, width, 2], lowering));
+    const grid = writer.reshape(writer.transpose(places, [0, 2, 1]), freeShape([n, height, width, 2], value, lowering));
     return plain(
       writer.op("GridSample", [lowering.plain(value.operands[0]!), grid], {
         align_corners: 1,
@@ -296,10 +297,10 @@ export const plainRules: { readonly [O in OpName]: LowerRule<Value<O>> } = {
   lookup: (value, lowering) => {
     const { writer } = lowering;
     const [n, c, h, w] = value.shape as [number, number, number, number];
-    const bytes = writer.reshape(lowering.plain(value.operands[0]!), freeShape([n, c, h * w], lowering));
+    const bytes = writer.reshape(lowering.plain(value.operands[0]!), freeShape([n, c, h * w], value, lowering));
     const indices = writer.op("Cast", [bytes], { to: elementType("int32") });
     const found = writer.op("GatherElements", [lowering.plain(value.operands[1]!), indices], { axis: 2 });
-    return plain(writer.reshape(found, freeShape(value.shape, lowering)));
+    return plain(writer.reshape(found, freeShape(value.shape, value, lowering)));
   },
   resize: (value, lowering) => {
     const { writer } = lowering;
