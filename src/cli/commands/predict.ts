@@ -38,9 +38,10 @@ export function addPredictCommand(program: Command, terminal: Terminal): void {
       ...{ modelPath, preprocessing, classCount: classes.length, workers: 1, threads },
     });
     // One image at a time, as one request at a time: the same bits.
-    await using classifier = new Classifier({ predictor, metadata, maxBatchSize: 1 });
+    const maxBytes = config.serving.max_upload_bytes;
+    await using classifier = new Classifier({ predictor, metadata, maxBatchSize: 1, imageLimits: { maxBytes } });
     const answers: Answer[] = [];
-    for (const file of files) answers.push(await classify(classifier, file, config.serving.max_upload_bytes));
+    for (const file of files) answers.push(await classify(classifier, file, maxBytes));
 
     const describe = ({ probabilities }: Classification) =>
       topK(probabilities, options.topK).map(({ index, probability }) => ({ label: classes[index]!, probability }));
