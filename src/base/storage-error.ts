@@ -6,6 +6,8 @@ const reasons: Readonly<Record<string, readonly [reason: string, remedy: string]
   EROFS: ["the file system is read-only, or the folder above is gone", "choose another folder"],
   EACCES: ["permission denied", "choose another folder, or change the rights"],
   EPERM: ["the operation is not permitted", "choose another folder, or change the rights"],
+  SQLITE_FULL: ["the disk is full", "free some space on it, or choose another place"],
+  SQLITE_READONLY: ["the database is read-only", "choose another place, or change the rights"],
   EIO: ["the disk reports an error", "check the disk"],
 };
 

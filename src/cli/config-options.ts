@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import type { Command } from "commander";
+import { expandHome } from "../base/home-path.ts";
 import { type LoadedConfig, loadConfig } from "../config/load.ts";
 import { presetNames } from "../config/presets.ts";
 import type { Terminal } from "./terminal.ts";
@@ -15,7 +16,7 @@ export interface ConfigArguments {
 
 export function addConfigOptions(command: Command): Command {
   return command
-    .option("--config <file>", `configuration file (default: ${defaultConfigFile}, where it exists)`)
+    .option("--config <file>", `configuration file (default: ${defaultConfigFile}, where it exists)`, expandHome)
     .option("--preset <name>", `named settings on top of the file: ${presetNames.join(", ")}`)
     .option("--set <section.key=value>", "one setting on top of all; may be repeated", collect, []);
 }

@@ -1,9 +1,10 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { PipelineError } from "../base/errors.ts";
-import { configToYaml, flattenConfig } from "./flatten.ts";
+import { configToYaml, flattenConfig, valueAtKey } from "./flatten.ts";
+import { configKeys } from "./keys.ts";
 import { loadConfig } from "./load.ts";
 import { presetNames } from "./presets.ts";
 
@@ -144,6 +145,86 @@ describe("loadConfig", () => {
     expect(config.augmentation).toMatchObject({ crop_padding: 2, horizontal_flip: "alternating", random_crop: true });
     expect(config.augmentation.affine_scale).toEqual([0.5, 2]);
     expect(config.training.learning_rate).toBe(0.001);
+  });
+
+  it("keeps text of --set as it is, every sign of it", () => {
+    for (const text of ["/data/my #1 set", "&x y", "run #3", "*a", "!tag", "{a: 1}", " padded ", '"quoted"', "true"]) {
+      const { config } = loadConfig({
+        env: {},
+        overrides: [`dataset.source=${text}`, `mlflow.experiment_name=${text}`, `training.checkpoint_dir=${text}`],
+      });
+      expect(config.dataset.source).toBe(text);
+      expect(config.mlflow.experiment_name).toBe(text);
+      expect(config.training.checkpoint_dir).toBe(text);
+    }
+    expect(loadConfig({ env: {}, overrides: ["model.weights=null"] }).config.model.weights).toBeNull();
+  });
+
+  it("expands ~/ in every key that is a path, wherever it comes from", () => {
+    const home = (name: string) => join(homedir(), name);
+    const keys = [
+      ...["dataset.source", "dataset.data_dir", "training.checkpoint_dir", "mlflow.tracking_uri", "model.weights"],
+      ...["model.weights_dir", "model.transfer.feature_dir", "monitoring.log_dir", "monitoring.rules_file"],
+      ...["monitoring.alertmanager_file", "monitoring.training_progress_file", "serving.api_keys_file"],
+      "ray_tune.ray.token_file",
+    ];
+    // Nothing that names a file or folder is left out.
+    const named = configKeys.filter(({ key }) => /(_dir|_file|source|weights|_uri)$/.test(key)).map(({ key }) => key);
+    expect(keys).toEqual(expect.arrayContaining(named));
+    for (const key of keys) {
+      const mode = key === "model.weights" ? ["model.transfer_mode=fine_tune"] : [];
+      const { config } = loadConfig({ env: {}, overrides: [...mode, `${key}=~/some place`] });
+      expect(valueAtKey(config, key), key).toBe(home("some place"));
+    }
+    const file = yaml("training:\n  checkpoint_dir: ~/runs\n");
+    const { config } = loadConfig({ env: { CIFAR_SOURCE: "~/cifar" }, file });
+    expect(config.dataset.source).toBe(home("cifar"));
+    expect(config.training.checkpoint_dir).toBe(home("runs"));
+    const other = loadConfig({ env: {}, overrides: ["dataset.data_dir=~other/x", "mlflow.experiment_name=~/x"] });
+    expect(other.config.dataset.data_dir).toBe("~other/x");
+    expect(other.config.mlflow.experiment_name).toBe("~/x");
+  });
+
+  it("says in plain words what is wrong with a file", () => {
+    const faults: readonly [text: string | Buffer, code: string, words: RegExp][] = [
+      [
+        "training.seed: 3\n",
+        "CONFIG_INVALID",
+        /unknown key training\.seed; write `training:` and, indented below, `seed: …`/,
+      ],
+      ["training:\n  muon.sgd_momentum: 0.5\n", "CONFIG_INVALID", /write `training:` and below it `muon:`/],
+      ["training:\n  seed:\n", "CONFIG_INVALID", /training\.seed has no value but must be a whole number/],
+      [
+        Buffer.from("# caf\xe9\n", "latin1"),
+        "CONFIG_UNREADABLE",
+        /not in UTF-8 \(in Latin-1, perhaps\).*encoding UTF-8/,
+      ],
+      [Buffer.from("training:\n", "utf16le"), "CONFIG_UNREADABLE", /zero bytes.*encoding UTF-8/],
+      ["training:\n  seed: 1\n---\ntraining:\n  seed: 2\n", "CONFIG_UNREADABLE", /:3: a second document begins here/],
+      ["training:\n\tseed: 1\n", "CONFIG_UNREADABLE", /:2: a tab as indentation/],
+      ["training:\n  seed: 1\n  seed: 2\n", "CONFIG_UNREADABLE", /:3: this key is there twice/],
+      ["training: {seed: 1\n", "CONFIG_UNREADABLE", /is missing|does not fit/],
+      ["training: *x\n", "CONFIG_UNREADABLE", /alias/],
+      ["a: 'x\n", "CONFIG_UNREADABLE", /missing/],
+    ];
+    for (const [text, code, words] of faults) {
+      const file = join(folder, "fault.yaml");
+      writeFileSync(file, text);
+      const error = failure(() => loadConfig({ file, env: {} }));
+      expect(error.code, String(text)).toBe(code);
+      expect(error.message).toMatch(words);
+      expect(error.message).not.toMatch(/YAML\.|parseAllDocuments|implicit|flow|scalar/i);
+    }
+  });
+
+  it("reads UTF-16 with a byte-order mark, as some shells write it, and UTF-8 with one", () => {
+    const text = "\ufefftraining:\r\n  seed: 3\r\n";
+    const little = Buffer.from(text, "utf16le");
+    for (const bytes of [little, Buffer.from(little).swap16(), Buffer.from(text)]) {
+      const file = join(folder, "encoded.yaml");
+      writeFileSync(file, bytes);
+      expect(loadConfig({ file, env: {} }).config.training.seed).toBe(3);
+    }
   });
 
   it("treats an empty file and an empty section as nothing given", () => {

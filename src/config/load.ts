@@ -82,7 +82,8 @@ function describeIssue(issue: z.core.$ZodIssue, merged: unknown, layers: readonl
   const place = describeSource(sourceOf(layers, path));
   const where = place === undefined ? "" : ` (${place})`;
   const known = findConfigKey(path);
-  const value = valueAtPath(merged, path) ?? (issue.code === "custom" ? known?.defaultValue : undefined);
+  const given = valueAtPath(merged, path);
+  const value = issue.code === "custom" ? (given ?? known?.defaultValue) : given;
   const text = problemText({ issue, key, value, known });
   const base = { key, value, text: `${text}${where}` };
   return [place === undefined ? base : { ...base, place }];
@@ -99,6 +100,7 @@ function problemText({ issue, key, value, known }: IssueContext): string {
   if (issue.code === "custom") return `${key} is ${quoteValue(value)} but ${issue.message}`;
   if (known === undefined) return `${key} is ${quoteValue(value)} but must be a section with keys of its own`;
   if (known.key !== key) return `${key} is ${quoteValue(value)}: ${issue.message}; ${known.key}: ${known.description}`;
+  if (value === null) return `${key} has no value but must be ${known.expected}; give one, or leave the key out`;
   const meant = typeof value === "string" ? suggestWord(value, known.choices) : undefined;
   const hint = meant === undefined ? "" : `; did you mean ${meant}?`;
   return `${key} is ${quoteValue(value)} but must be ${known.expected}${hint}`;
@@ -109,9 +111,17 @@ function unknownKey(path: readonly string[], layers: readonly ConfigLayer[]): Co
   const place = describeSource(sourceOf(layers, path));
   const known = [...configKeys.map((entry) => entry.key), ...configSections.map(({ name }) => name)];
   const meant = suggestKey(key, known);
-  const hint = meant === undefined ? "" : `; did you mean ${meant}?`;
+  const nested = path.some((name) => name.includes(".")) && known.includes(key);
+  const hint = nested ? `; ${nestingHint(key)}` : meant === undefined ? "" : `; did you mean ${meant}?`;
   const base = { key, text: `unknown key ${key}${hint}${place === undefined ? "" : ` (${place})`}` };
   return place === undefined ? base : { ...base, place };
+}
+
+/** A dotted key is one name to YAML. */
+function nestingHint(key: string): string {
+  const parts = key.split(".");
+  const sections = parts.slice(0, -1).map((name) => `\`${name}:\``);
+  return `write ${sections.join(" and below it ")} and, indented below, \`${parts.at(-1)}: …\``;
 }
 
 function valueAtPath(tree: unknown, path: readonly string[]): unknown {

@@ -1,14 +1,14 @@
 import { parseDocument } from "yaml";
-import { configKeys } from "./keys.ts";
+import { type ConfigKey, configKeys } from "./keys.ts";
 import type { ConfigLayer } from "./layer.ts";
 import type { ConfigProblem } from "./problem.ts";
-import { configSchema } from "./schema.ts";
+import { describeYamlFault } from "./yaml-fault.ts";
 
 const maxLength = 65_536;
 
 /**
- * One `--set section.key=value`. The value is read as YAML (so JSON works too); where the key takes text, text that
- * YAML would read as something else (a number, say) stays text.
+ * One `--set section.key=value`. Where the key takes text, the value stays as it is, every sign of it; elsewhere it is
+ * read as YAML (so JSON works too).
  */
 export function parseOverride(argument: string): ConfigLayer | ConfigProblem {
   const split = argument.indexOf("=");
@@ -23,29 +23,27 @@ export function parseOverride(argument: string): ConfigLayer | ConfigProblem {
   return { tree: nest(path, value), source: () => ({ kind: "override", argument }) };
 }
 
-function parseValue(raw: string, path: readonly string[]): unknown {
-  const isKey = configKeys.some(({ key }) => key === path.join("."));
-  const asText = isKey && accepts(path, raw);
-  const document = parseDocument(raw, { prettyErrors: false });
-  const [fault] = [...document.errors, ...document.warnings];
-  if (fault !== undefined) return asText ? raw : fault;
-  let value: unknown;
-  try {
-    value = document.toJS({ maxAliasCount: 0 });
-  } catch (error) {
-    return error instanceof Error ? error : new Error(String(error));
-  }
-  return asText && !accepts(path, value) ? raw : value;
+/** `key=value` that parseOverride reads as that very value. */
+export function formatOverride(key: string, value: unknown): string {
+  return `${key}=${typeof value === "string" ? value : JSON.stringify(value)}`;
 }
 
-function accepts(path: readonly string[], value: unknown): boolean {
-  const result = configSchema.safeParse(nest(path, value));
-  return (
-    result.success ||
-    !result.error.issues.some((issue) =>
-      path.every((name, depth) => issue.path[depth] === name && issue.code !== "custom"),
-    )
-  );
+function parseValue(raw: string, path: readonly string[]): unknown {
+  const key = configKeys.find(({ key }) => key === path.join("."));
+  if (key !== undefined && isText(key, raw)) return raw;
+  const document = parseDocument(raw, { prettyErrors: false });
+  const [fault] = [...document.errors, ...document.warnings];
+  if (fault !== undefined) return new Error(describeYamlFault(fault));
+  try {
+    return document.toJS({ maxAliasCount: 0 });
+  } catch {
+    return new Error("it uses an alias (*name)");
+  }
+}
+
+/** null stays null where the key takes it. */
+function isText({ expected }: ConfigKey, raw: string): boolean {
+  return expected === "text" || (expected === "text or null" && raw.trim() !== "null");
 }
 
 function nest(path: readonly string[], value: unknown): Readonly<Record<string, unknown>> {

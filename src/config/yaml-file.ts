@@ -3,6 +3,7 @@ import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, type Node,
 import { PipelineError } from "../base/errors.ts";
 import { isPlainObject } from "./flatten.ts";
 import type { ConfigLayer } from "./layer.ts";
+import { describeYamlFault } from "./yaml-fault.ts";
 
 const maxBytes = 256 * 1024;
 const maxAliases = 100;
@@ -21,7 +22,9 @@ function parseYamlLayer(text: string, file: string): ConfigLayer {
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, version: "1.2" });
   const faults = [...document.errors, ...document.warnings];
   if (faults.length > 0) {
-    const list = faults.slice(0, 20).map(({ pos, message }) => `${file}:${lines.linePos(pos[0]).line}: ${message}`);
+    const list = faults
+      .slice(0, 20)
+      .map((fault) => `${file}:${lines.linePos(fault.pos[0]).line}: ${describeYamlFault(fault)}`);
     throw new PipelineError("CONFIG_UNREADABLE", `not valid YAML: ${list.join("; ")}`, {
       details: { file, faults: list },
     });
@@ -41,7 +44,7 @@ function toTree(document: Document, file: string): Readonly<Record<string, unkno
   try {
     tree = document.toJS({ maxAliasCount: maxAliases }) ?? {};
   } catch (cause) {
-    throw new PipelineError("CONFIG_UNREADABLE", `${file}: the YAML cannot be resolved: ${(cause as Error).message}`, {
+    throw new PipelineError("CONFIG_UNREADABLE", `${file}: an alias (*name) has no anchor, or stands for too much`, {
       cause,
       remedy: "write the values out instead of using aliases",
       details: { file },
@@ -97,8 +100,27 @@ function readBounded(file: string): string {
         remedy: `keep it below ${maxBytes}`,
         details: { file, bytes: stat.size },
       });
-    return readFileSync(descriptor, "utf8");
+    return decodeText(readFileSync(descriptor), file);
   } finally {
     closeSync(descriptor);
   }
+}
+
+/** UTF-8 and UTF-16, the latter by its byte-order mark. */
+function decodeText(bytes: Uint8Array, file: string): string {
+  const [first, second] = bytes;
+  const encoding =
+    first === 0xff && second === 0xfe ? "utf-16le" : first === 0xfe && second === 0xff ? "utf-16be" : "utf-8";
+  let text: string | undefined;
+  try {
+    text = new TextDecoder(encoding, { fatal: true }).decode(bytes);
+  } catch {
+    // Not this encoding: reported below.
+  }
+  if (text !== undefined && !text.includes("\0")) return text;
+  const what = text === undefined ? `is not in ${encoding.toUpperCase()} (in Latin-1, perhaps)` : "holds zero bytes";
+  throw new PipelineError("CONFIG_UNREADABLE", `the configuration ${file} ${what}`, {
+    remedy: "save it with the encoding UTF-8",
+    details: { file },
+  });
 }

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { type Extract, extract } from "tar-stream";
 import { isPipelineError, PipelineError } from "../base/errors.ts";
+import { storageError } from "../base/storage-error.ts";
 import { decompressorFor } from "./decompress.ts";
 import type { OnDataProgress } from "./progress.ts";
 
@@ -32,7 +33,8 @@ const maxEntries = 1000;
  * Unpacks the wanted members of a .tar.gz or .tar.xz (told apart by content, not by name) into the existing folder
  * `target`. Files are created under the wanted names only, so no member name can lead elsewhere; other members are
  * skipped; sizes are bounded.
- * @throws DATA_CORRUPT for a damaged, truncated or oversized archive, DATA_FOREIGN when it is none or lacks members.
+ * @throws DATA_CORRUPT for a damaged, truncated or oversized archive, DATA_FOREIGN when it is none or lacks members,
+ * STORAGE_FAILED when the disk is full, read-only or broken.
  */
 export async function extractMembers(archive: string, target: string, options: ExtractOptions): Promise<void> {
   const { maxUnpackedBytes = 1024 ** 3, onProgress, signal } = options;
@@ -71,7 +73,9 @@ export async function extractMembers(archive: string, target: string, options: E
   ]);
   if (failure !== undefined) {
     signal?.throwIfAborted();
-    throw isPipelineError(failure.cause) ? failure.cause : unreadable(archive, read, failure.cause);
+    if (isPipelineError(failure.cause)) throw failure.cause;
+    // A full disk says nothing about the archive.
+    throw storageError(failure.cause, target) ?? unreadable(archive, read, failure.cause);
   }
   if (missing.size > 0) {
     throw new PipelineError("DATA_FOREIGN", `${archive} lacks ${options.folder}/${[...missing].join(", ")}`, {

@@ -5,6 +5,7 @@ import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isMissing, syncFolder } from "../base/durable.ts";
 import { isPipelineError, PipelineError } from "../base/errors.ts";
+import { storageError } from "../base/storage-error.ts";
 import { httpGet, TransferError } from "./http-get.ts";
 import type { OnDataProgress } from "./progress.ts";
 
@@ -32,12 +33,15 @@ const maxAttempts = 100;
 /**
  * Downloads a file, resuming a `.part` left by an earlier attempt or run, and renames it only when the checksum of
  * the whole is right.
- * @throws DOWNLOAD_FAILED when it can't be fetched, DATA_CORRUPT when what came has another checksum.
+ * @throws DOWNLOAD_FAILED when it can't be fetched, DATA_CORRUPT when what came has another checksum,
+ * STORAGE_FAILED when the disk is full, read-only or broken.
  */
 export async function download(options: DownloadOptions): Promise<void> {
   const { url, file, retries = 4, backoffMs = 1000, signal } = options;
   const part = `${file}.part`;
-  await mkdir(dirname(file), { recursive: true });
+  await mkdir(dirname(file), { recursive: true }).catch((error: unknown) => {
+    throw storageError(error, dirname(file)) ?? error;
+  });
   let fruitless = 0;
   let restarted = false;
   for (let attempt = 1; ; attempt++) {
@@ -51,6 +55,8 @@ export async function download(options: DownloadOptions): Promise<void> {
       restarted = true;
     } catch (cause) {
       signal?.throwIfAborted();
+      const storage = storageError(cause, part);
+      if (storage !== undefined) throw storage;
       if (isPipelineError(cause)) {
         await rm(part, { force: true });
         throw cause;

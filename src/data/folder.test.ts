@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rename, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import sharp from "sharp";
@@ -82,7 +82,7 @@ describe("readImageFolder", () => {
   });
 
   it.each([
-    ["a file among the classes", "notes.txt", /notes\.txt is a file among/],
+    ["an image among the classes", "x.png", /x\.png is an image outside the class folders/],
     ["a file that is no image", "red/notes.txt", /notes\.txt is not named as/],
     ["a folder inside a class", "red/deep/x.png", /deep is a folder inside/],
   ])("refuses %s", async (_what, path, message) => {
@@ -109,5 +109,63 @@ describe("readImageFolder", () => {
     await writeFile(join(root, ".DS_Store"), "x");
     await writeFile(join(root, "red", "Thumbs.db"), "x");
     expect((await readImageFolder(root)).classes).toEqual(["blue", "red"]);
+  });
+
+  it("passes over what systems, archives and editors leave behind, and papers at the root, and tells it once", async () => {
+    await classes("", 5);
+    for (const folder of ["__MACOSX", "@eaDir", "lost+found"]) await mkdir(join(root, folder));
+    await mkdir(join(root, "red", "@eaDir"));
+    await writeFile(join(root, "red", "0.png~"), "x");
+    for (const name of ["README.md", "labels.txt"]) await writeFile(join(root, name), "x");
+    const dataset = await readImageFolder(root);
+    expect(dataset.classes).toEqual(["blue", "red"]);
+    expect(dataset.train.count + dataset.test.count).toBe(10);
+    expect(dataset.origin).toContain(
+      "passed over: 5 left behind by a system or an editor, 2 beside the classes (README.md, labels.txt)",
+    );
+  });
+
+  it("reads JPEGs by every usual ending", async () => {
+    await classes("", 2);
+    for (const ending of ["jpg", "JPEG", "jpe", "jfif"]) {
+      await image("red/x.jpg", red);
+      await rename(join(root, "red/x.jpg"), join(root, `red/x-${ending}.${ending}`));
+    }
+    const { train, test } = await readImageFolder(root);
+    expect(train.count + test.count).toBe(8);
+  });
+
+  it.each([
+    ["Train", "Test"],
+    ["training", "testing"],
+    ["TRAIN", "Validation"],
+  ])("takes %s/ and %s/ as the parts, also within one folder around them", async (train, test) => {
+    await classes(`pets-1.0/${train}/`, 3);
+    await classes(`pets-1.0/${test}/`, 2);
+    for (const path of [root, join(root, "pets-1.0")]) {
+      const dataset = await readImageFolder(path);
+      expect([dataset.train.count, dataset.test.count]).toEqual([6, 4]);
+      expect(dataset.classes).toEqual(["blue", "red"]);
+    }
+  });
+
+  it("takes composed and decomposed letters as the same class", async () => {
+    await image("train/caf\u00e9/a.png", red);
+    await image("train/dog/a.png", blue);
+    await image("test/cafe\u0301/a.png", red);
+    const dataset = await readImageFolder(root);
+    expect(dataset.classes).toEqual(["caf\u00e9", "dog"]);
+    expect([...dataset.test.labels]).toEqual([0]);
+    await image("train/cafe\u0301/b.png", red);
+    await expect(readImageFolder(root)).rejects.toThrow(/is there twice/);
+  });
+
+  it("names a link that leads nowhere", async () => {
+    await classes("", 2);
+    await symlink("/nowhere/x.png", join(root, "red", "zz.png"));
+    await expect(readImageFolder(root)).rejects.toMatchObject({
+      code: "DATA_FOREIGN",
+      message: expect.stringMatching(/zz\.png is a link to \/nowhere\/x\.png, which is not there/),
+    });
   });
 });

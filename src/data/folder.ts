@@ -2,6 +2,7 @@ import { readFile, stat } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { PipelineError } from "../base/errors.ts";
 import { createRng } from "../base/rng.ts";
+import { storageError } from "../base/storage-error.ts";
 import type { ImageDataset, ImageSplit } from "./dataset.ts";
 import { digestOf } from "./digest.ts";
 import { type ImageFile, scanImageFolder } from "./folder-scan.ts";
@@ -106,6 +107,8 @@ async function decodeFile(path: string, side: number): Promise<Uint8Array> {
     const limits = { maxBytes: maxFileBytes, maxPixels };
     return (await decodeImage(await readFile(path), { height: side, width: side }, limits)).data;
   } catch (cause) {
+    const storage = storageError(cause, path);
+    if (storage !== undefined) throw storage;
     const reason = cause instanceof Error ? cause.message.split("; ", 1)[0]! : String(cause);
     throw new PipelineError("DATA_CORRUPT", `cannot use ${path}: ${reason}`, {
       remedy: "repair, replace or remove this image",

@@ -1,5 +1,6 @@
 import { PipelineError } from "../base/errors.ts";
 import { type ConfigKey, configKeys } from "../config/keys.ts";
+import { formatOverride } from "../config/override.ts";
 import type { Config } from "../config/schema.ts";
 import { suggestKey } from "../config/suggest.ts";
 import { createSpace, type Dimension, type Params, type Space } from "../tuning/space.ts";
@@ -37,7 +38,7 @@ export function configuredSpace({ ray_tune: { parameters } }: Config): Space {
 
 /** A trial's parameters as `--set` takes them. */
 export function overridesOf(params: Params): readonly string[] {
-  return Object.entries(params).map(([key, value]) => `${key}=${JSON.stringify(value)}`);
+  return Object.entries(params).map(([key, value]) => formatOverride(key, value));
 }
 
 function dimensionOf(name: string, { expected, key }: ConfigKey, parameter: Parameter): Dimension {

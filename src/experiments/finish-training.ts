@@ -5,7 +5,7 @@ import type { ImageDataset, ImageSplit } from "../data/dataset.ts";
 import { type Bundle, writeBundle } from "../inference/bundle.ts";
 import type { Preprocessing } from "../inference/preprocess.ts";
 import { buildInferenceGraph, type Model, parameterCount } from "../models/model.ts";
-import { fitTemperature } from "../training/calibration.ts";
+import { estimateTemperature } from "../training/calibration.ts";
 import { logitsOf } from "../training/evaluate.ts";
 import type { TrainResult } from "../training/fit.ts";
 import type { ModelFormat } from "../training/validation.ts";
@@ -46,10 +46,11 @@ export async function finishTraining(
     validation === undefined
       ? undefined
       : await logitsOf({ model: loaded, split: validation, normalise: bind(preprocessing), batchSize, signal });
-  const temperature =
+  const { temperature, doubt } =
     validation === undefined || validationLogits === undefined
-      ? 1
-      : fitTemperature(validationLogits, validation.labels).temperature;
+      ? { temperature: 1, doubt: "without validation images confidences are not calibrated" }
+      : estimateTemperature(validationLogits, validation.labels);
+  if (doubt !== undefined) onEvent({ type: "warning", message: doubt });
   const test: Evaluation = await evaluateModel(
     { model: loaded, preprocessing, classes: dataset.classes, batchSize, temperature, signal },
     { split: "test", images: testImages, tta: config.evaluation.tta },

@@ -3,6 +3,7 @@ import { dirname, join, resolve } from "node:path";
 import { isPipelineError, PipelineError } from "../base/errors.ts";
 import { configToYaml } from "../config/flatten.ts";
 import { type LoadedConfig, loadConfig } from "../config/load.ts";
+import { formatOverride } from "../config/override.ts";
 import type { Config } from "../config/schema.ts";
 import type { TrialExecutor } from "../tuning/executors/executor.ts";
 import { localExecutor } from "../tuning/executors/local.ts";
@@ -122,26 +123,26 @@ export function trialOverrides(
   { params, directory }: { readonly params: Params; readonly directory: string },
 ): readonly string[] {
   const { dataset, model, training, ray_tune: tuning } = config;
-  const set = (key: string, value: string | number | boolean): string => `${key}=${JSON.stringify(value)}`;
+
   const isPath = dataset.source !== "official" && dataset.source !== "synthetic";
   const { weights } = model;
   return [
-    set("ray_tune.use_ray_tune", false),
-    set("training.checkpoint_dir", directory),
-    set(
+    formatOverride("ray_tune.use_ray_tune", false),
+    formatOverride("training.checkpoint_dir", directory),
+    formatOverride(
       "training.threads",
       training.threads > 0 ? training.threads : Math.max(1, Math.round(tuning.resources_per_trial.cpu)),
     ),
-    set("mlflow.tracking_uri", trackingUri(config, resolve)),
+    formatOverride("mlflow.tracking_uri", trackingUri(config, resolve)),
     // The best one is kept with the sweep's run.
-    set("mlflow.log_model", false),
-    set("mlflow.register_model", false),
+    formatOverride("mlflow.log_model", false),
+    formatOverride("mlflow.register_model", false),
     // A trial may run in another working folder.
-    set("dataset.data_dir", resolve(dataset.data_dir)),
-    ...(isPath ? [set("dataset.source", resolve(dataset.source))] : []),
-    set("model.weights_dir", resolve(model.weights_dir)),
-    set("model.transfer.feature_dir", resolve(model.transfer.feature_dir)),
-    ...(weights === null || weights === "imagenet" ? [] : [set("model.weights", resolve(weights))]),
+    formatOverride("dataset.data_dir", resolve(dataset.data_dir)),
+    ...(isPath ? [formatOverride("dataset.source", resolve(dataset.source))] : []),
+    formatOverride("model.weights_dir", resolve(model.weights_dir)),
+    formatOverride("model.transfer.feature_dir", resolve(model.transfer.feature_dir)),
+    ...(weights === null || weights === "imagenet" ? [] : [formatOverride("model.weights", resolve(weights))]),
     ...overridesOf(params),
   ];
 }

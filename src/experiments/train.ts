@@ -14,6 +14,7 @@ import { frozenStages } from "../training/parameter-groups.ts";
 import type { ModelFormat } from "../training/validation.ts";
 import { loadConfiguredDataset, splitDataset } from "./configured-dataset.ts";
 import { configuredOptimizer } from "./configured-optimizer.ts";
+import { dataDoubts } from "./data-doubts.ts";
 import type { TrainingOutcome } from "./events.ts";
 import { finishTraining } from "./finish-training.ts";
 import { checkSameData, configFingerprint } from "./resume-check.ts";
@@ -115,6 +116,7 @@ async function prepare(request: TrainingRequest, { signal, onEvent }: TrainingCo
     validationImages: validation?.count ?? 0,
     testImages: test.count,
   });
+  for (const message of dataDoubts(config, { dataset, validation, test })) onEvent({ type: "warning", message });
   return { dataset, validation, test, trainIndices, rng };
 }
 

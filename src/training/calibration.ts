@@ -10,6 +10,29 @@ export interface Calibration {
   readonly lossAfter: number;
 }
 
+/** Fewer images than this say nothing sure about confidence. */
+const minCalibrationImages = 30;
+const [minTemperature, maxTemperature] = [0.05, 20];
+
+/** The temperature to serve with; `doubt` says why it stays 1 where it can't be estimated. */
+export interface TemperatureEstimate {
+  readonly temperature: number;
+  readonly doubt?: string;
+}
+
+/** `fitTemperature` where the images tell it: enough of them, and a minimum within the bounds. */
+export function estimateTemperature(logits: Tensor<"float32">, labels: Int32Array): TemperatureEstimate {
+  if (labels.length < minCalibrationImages) {
+    const doubt = `${labels.length} validation images are too few to calibrate confidences, ${minCalibrationImages} are needed`;
+    return { temperature: 1, doubt };
+  }
+  const { temperature } = fitTemperature(logits, labels);
+  const within = temperature > minTemperature * 1.01 && temperature < maxTemperature / 1.01;
+  return within
+    ? { temperature }
+    : { temperature: 1, doubt: "the validation images set no bound to the confidences, so they are not calibrated" };
+}
+
 /**
  * Temperature that minimises the negative log-likelihood (Guo et al. 2017) by golden-section search over log
  * temperature within 0.05..20: the loss is convex in 1 / temperature, so there is one minimum.
@@ -27,7 +50,7 @@ export function fitTemperature(logits: Tensor<"float32">, labels: Int32Array): C
     return rows.reduce((sum, row, n) => sum + logSumExp(row, inverse) - inverse * row[labels[n]!]!, 0) / count;
   };
   const ratio = (Math.sqrt(5) - 1) / 2;
-  let [low, high] = [Math.log(0.05), Math.log(20)];
+  let [low, high] = [Math.log(minTemperature), Math.log(maxTemperature)];
   let [left, right] = [high - ratio * (high - low), low + ratio * (high - low)];
   let [lossLeft, lossRight] = [lossAt(left), lossAt(right)];
   while (high - low > 1e-6) {

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { isMissing, syncFolder, writeFileDurably } from "../base/durable.ts";
 import { isPipelineError, PipelineError } from "../base/errors.ts";
+import { storageError } from "../base/storage-error.ts";
 import { decodeSafetensors, encodeSafetensors } from "../tensor/safetensors.ts";
 import type { Named, Tensor } from "../tensor/tensor.ts";
 import type { BestSoFar } from "./early-stopping.ts";
@@ -76,17 +77,24 @@ const maxFileBytes = 2 ** 36;
  * Writes `last.safetensors` in the folder; what was there becomes `previous.safetensors`. At every moment at least one
  * of the two is whole, whatever kills the process.
  * @returns the path written
+ * @throws STORAGE_FAILED when the disk is full, read-only or broken; nothing of the new checkpoint is left then
  */
 export async function saveCheckpoint(directory: string, checkpoint: Checkpoint): Promise<string> {
   const path = join(directory, fileName);
   const temporary = `${path}.partial`;
   const bytes = encodeCheckpoint(checkpoint);
-  await mkdir(directory, { recursive: true });
-  await rm(temporary, { force: true });
-  await writeFileDurably(temporary, bytes);
-  if (await exists(path)) await rename(path, join(directory, previousName));
-  await rename(temporary, path);
-  await syncFolder(directory);
+  try {
+    await mkdir(directory, { recursive: true });
+    await rm(temporary, { force: true });
+    await writeFileDurably(temporary, bytes);
+    if (await exists(path)) await rename(path, join(directory, previousName));
+    await rename(temporary, path);
+    await syncFolder(directory);
+  } catch (error) {
+    // On a full disk the room is needed, and half a checkpoint is of no use.
+    await rm(temporary, { force: true });
+    throw storageError(error, path) ?? error;
+  }
   return path;
 }
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { createRng } from "../base/rng.ts";
 import { floats } from "../tensor/tensor.ts";
-import { expectedCalibrationError, fitTemperature } from "./calibration.ts";
+import { estimateTemperature, expectedCalibrationError, fitTemperature } from "./calibration.ts";
 import { classificationMetrics } from "./classification.ts";
 
 /** Logits whose largest element is the given class. */
@@ -11,8 +11,8 @@ function predicting(predictions: readonly number[], classes: number) {
 }
 
 describe("classificationMetrics", () => {
-  it("agrees with figures worked out by hand (and by scikit-learn, zero_division=0)", () => {
-    // sklearn: precision_recall_fscore_support([0,0,0,1,1,2], [0,0,1,1,2,1], labels=[0,1,2,3], zero_division=0)
+  it("agrees with figures worked out by hand (and by scikit-learn over the classes that have images)", () => {
+    // sklearn: precision_recall_fscore_support([0,0,0,1,1,2], [0,0,1,1,2,1], labels=[0,1,2], zero_division=0)
     const labels = Int32Array.of(0, 0, 0, 1, 1, 2);
     const metrics = classificationMetrics(predicting([0, 0, 1, 1, 2, 1], 4), labels, ["a", "b", "c", "d"]);
     expect(metrics.accuracy).toBeCloseTo(3 / 6, 12);
@@ -28,9 +28,9 @@ describe("classificationMetrics", () => {
       { label: "c", precision: 0, recall: 0, f1: 0, support: 1 },
       { label: "d", precision: 0, recall: 0, f1: 0, support: 0 },
     ]);
-    expect(metrics.macroPrecision).toBeCloseTo((1 + 1 / 3) / 4, 12);
-    expect(metrics.macroRecall).toBeCloseTo((2 / 3 + 1 / 2) / 4, 12);
-    expect(metrics.macroF1).toBeCloseTo((0.8 + 0.4) / 4, 12);
+    expect(metrics.macroPrecision).toBeCloseTo((1 + 1 / 3) / 3, 12);
+    expect(metrics.macroRecall).toBeCloseTo((2 / 3 + 1 / 2) / 3, 12);
+    expect(metrics.macroF1).toBeCloseTo((0.8 + 0.4) / 3, 12);
     const z = Math.log(Math.exp(2) + 3);
     expect(metrics.loss).toBeCloseTo((3 * (z - 2) + 3 * z) / 6, 6);
   });
@@ -47,6 +47,24 @@ describe("classificationMetrics", () => {
     expect(() => classificationMetrics(floats([1, 2], [0, 0]), Int32Array.of(0, 1), classes)).toThrow(/2 labels/);
     expect(() => classificationMetrics(floats([1, 2], [0, 0]), Int32Array.of(2), classes)).toThrow(/label 2/);
     expect(() => classificationMetrics(floats([0, 2], []), new Int32Array(0), classes)).toThrow(/at least one/);
+  });
+});
+
+describe("estimateTemperature", () => {
+  const many = (n: number) => Array.from({ length: n }, (_, i) => i % 2);
+
+  it("stays at 1 with too few images, or when every answer is right, and says why", () => {
+    for (const count of [2, 5, 29, 200]) {
+      const { temperature, doubt } = estimateTemperature(predicting(many(count), 2), Int32Array.from(many(count)));
+      expect(temperature).toBe(1);
+      expect(doubt).toMatch(count < 30 ? /too few to calibrate/ : /not calibrated/);
+    }
+  });
+
+  it("is that of fitTemperature otherwise", () => {
+    const labels = Int32Array.from(many(100), (label, i) => (i % 10 === 0 ? 1 - label : label));
+    const logits = predicting(many(100), 2);
+    expect(estimateTemperature(logits, labels)).toEqual({ temperature: fitTemperature(logits, labels).temperature });
   });
 });
 

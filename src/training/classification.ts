@@ -25,8 +25,10 @@ export function classificationMetrics(
     loss += logSumExp(row, 1) - row[label]!;
   }
   const perClass = classes.map((label, k) => reportOf(label, k, confusion));
+  // A class without images has no recall: it is left out rather than counted as 0.
+  const present = perClass.filter(({ support }) => support > 0);
   const mean = (pick: (report: ClassReport) => number): number =>
-    perClass.reduce((sum, report) => sum + pick(report), 0) / classes.length;
+    present.reduce((sum, report) => sum + pick(report), 0) / present.length;
   return {
     loss: loss / count,
     accuracy: correct / count,

@@ -217,6 +217,14 @@ describe("cifar predict and cifar serve", () => {
     expect(predicted.code).toBe(1);
     const { predictions, synthetic_data } = JSON.parse(predicted.out);
     expect(synthetic_data).toBe(true);
+
+    const large = join(whole, "large.png");
+    await sharp({ create: { width: 2000, height: 1800, channels: 3, background: "#336699" } })
+      .png({ compressionLevel: 0 })
+      .toFile(large);
+    expect((await cifar("predict", large, "--model", directory)).err).toContain("raise serving.max_upload_bytes");
+    const raised = ["--set", "serving.max_upload_bytes=20000000"];
+    expect((await cifar("predict", large, "--model", directory, ...raised)).code).toBe(0);
     expect(predictions[3]).toMatchObject({ error: { code: "INVALID_ARGUMENT" } });
 
     const { child, ended } = startCli(["serve", "--port", "0"], { cwd: whole });

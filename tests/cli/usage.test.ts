@@ -1,6 +1,6 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { type AddressInfo, createServer } from "node:net";
-import { tmpdir } from "node:os";
+import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { renderCommandReference } from "../../src/cli/reference.ts";
@@ -62,6 +62,16 @@ describe("cifar", () => {
     expect(err).toMatch(/code: CONFIG_/);
     expect(err).not.toMatch(/\n {4}at /);
   });
+
+  it.each(["models", "doctor", "evaluate", "data verify", "track sync", "up"])(
+    "refuses a configuration file that is not there with %s, `~/` as the home folder",
+    async (line) => {
+      const { code, err } = await cifar(...line.split(" "), "--config=~/no-such-config.yaml");
+      expect(code).toBe(2);
+      expect(err).toContain(join(homedir(), "no-such-config.yaml"));
+      expect(err).toContain("CONFIG_UNREADABLE");
+    },
+  );
 
   it("tells failures as JSON with --json, and where they come from with --debug", async () => {
     const args = ["evaluate", "--config", await empty(), "--json", "--debug"];

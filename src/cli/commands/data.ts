@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { expandHome } from "../../base/home-path.ts";
 import type { ImageDataset } from "../../data/dataset.ts";
 import { type SplitReport, verifyDataset } from "../../data/verify.ts";
 import { loadConfiguredDataset } from "../../experiments/configured-dataset.ts";
@@ -59,7 +60,7 @@ export function addDataCommand(program: Command, terminal: Terminal): void {
   });
 
   add("preview", "write a sheet of images of each class, augmented as configured, and of the classes' histograms")
-    .option("--out <file>", "the PNG file to write", "preview.png")
+    .option("--out <file>", "the PNG file to write", expandHome, "preview.png")
     .option("--part <part>", "train or test", "train")
     .option("--views <count>", "augmented views of each image, 0 to 16", "4")
     .action(async (options: PreviewArguments) => {

@@ -1,5 +1,7 @@
 import { type Command, Option } from "commander";
+import { expandHome } from "../../base/home-path.ts";
 import { loadConfig } from "../../config/load.ts";
+import { formatOverride } from "../../config/override.ts";
 import type { Config } from "../../config/schema.ts";
 import { evaluateBundle } from "../../experiments/evaluate-bundle.ts";
 import type { Evaluation } from "../../experiments/events.ts";
@@ -23,7 +25,7 @@ export function addEvaluateCommand(program: Command, terminal: Terminal): void {
   const command = program
     .command("evaluate")
     .description("measure a model bundle on test or validation images")
-    .option("--model <bundle>", "bundle folder, or its name (default: the newest)")
+    .option("--model <bundle>", "bundle folder, or its name (default: the newest)", expandHome)
     .addOption(new Option("--split <part>", "which images").choices(["test", "val"]).default("test"))
     .option("--tta", "with test-time augmentation too: evaluation.tta, or mirror_shift where that is none");
   addOutputOptions(addConfigOptions(command)).action(async (options: EvaluateArguments) => {
@@ -64,7 +66,7 @@ export function addEvaluateCommand(program: Command, terminal: Terminal): void {
 function evaluationConfig({ env }: Terminal, { metadata }: Bundle, { config, preset, set }: EvaluateArguments): Config {
   const source = env.CIFAR_SOURCE ?? "";
   const moved = source === "" || metadata.dataset.synthetic ? [] : [`dataset.source=${source}`];
-  const trained = Object.entries(metadata.training.config).map(([name, value]) => `${name}=${JSON.stringify(value)}`);
+  const trained = Object.entries(metadata.training.config).map(([name, value]) => formatOverride(name, value));
   if (config === undefined && preset === undefined) {
     return loadConfig({ env: {}, overrides: [...trained, ...moved, ...set] }).config;
   }

@@ -24,7 +24,8 @@ export function addModelsCommand(program: Command, terminal: Terminal): void {
     .description("list the architectures, or with --bundles the trained models")
     .option("--bundles", "list the model bundles that are here");
   addOutputOptions(addConfigOptions(command)).action(async (options: ModelsArguments) => {
-    if (options.bundles === true) return showBundles(terminal, options);
+    const { config } = loadArguments(terminal, options);
+    if (options.bundles === true) return showBundles(terminal, modelsDirectory(config), options);
     const rows = architectures();
     if (options.json === true) return printJson(terminal, { classes, models: rows });
     const cells = rows.map(({ name, family, parameters, input_size: size, weights }) => [
@@ -44,8 +45,7 @@ function architectures() {
   });
 }
 
-async function showBundles(terminal: Terminal, options: ModelsArguments): Promise<void> {
-  const root = modelsDirectory(loadArguments(terminal, options).config);
+async function showBundles(terminal: Terminal, root: string, options: ModelsArguments): Promise<void> {
   const { bundles, damaged } = await listBundles(root, { check: "metadata" });
   if (options.json === true) {
     const broken = damaged.map(({ directory, error }) => ({ directory, code: error.code, message: error.message }));

@@ -1,6 +1,7 @@
 import { readFile, stat } from "node:fs/promises";
 import { type Command, InvalidArgumentError } from "commander";
 import { isPipelineError, PipelineError } from "../../base/errors.ts";
+import { expandHome } from "../../base/home-path.ts";
 import { statementOf } from "../../experiments/error-transfer.ts";
 import { type Classification, Classifier } from "../../inference/classifier.ts";
 import { createWorkerPredictor, splitCores } from "../../inference/predictor.ts";
@@ -27,7 +28,7 @@ export function addPredictCommand(program: Command, terminal: Terminal): void {
     .command("predict")
     .description("classify image files (JPEG, PNG, WebP, GIF), as the server does")
     .argument("<file...>", "image files")
-    .option("--model <bundle>", "bundle folder, or its name (default: the newest)")
+    .option("--model <bundle>", "bundle folder, or its name (default: the newest)", expandHome)
     .option("--top-k <number>", "classes to show for each image", wholeNumber, 3);
   addOutputOptions(addConfigOptions(command)).action(async (files: readonly string[], options: PredictArguments) => {
     const { config } = loadArguments(terminal, options);
@@ -38,9 +39,10 @@ export function addPredictCommand(program: Command, terminal: Terminal): void {
       ...{ modelPath, preprocessing, classCount: classes.length, workers: 1, threads },
     });
     // One image at a time, as one request at a time: the same bits.
-    await using classifier = new Classifier({ predictor, metadata, maxBatchSize: 1 });
+    const maxBytes = config.serving.max_upload_bytes;
+    await using classifier = new Classifier({ predictor, metadata, maxBatchSize: 1, imageLimits: { maxBytes } });
     const answers: Answer[] = [];
-    for (const file of files) answers.push(await classify(classifier, file, config.serving.max_upload_bytes));
+    for (const file of files.map(expandHome)) answers.push(await classify(classifier, file, maxBytes));
 
     const describe = ({ probabilities }: Classification) =>
       topK(probabilities, options.topK).map(({ index, probability }) => ({ label: classes[index]!, probability }));

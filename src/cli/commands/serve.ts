@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { expandHome } from "../../base/home-path.ts";
 import { chooseBundle } from "../choose-bundle.ts";
 import { addConfigOptions, type ConfigArguments, loadArguments } from "../config-options.ts";
 import { serveUntilStopped } from "../serve-until-stopped.ts";
@@ -17,7 +18,7 @@ export function addServeCommand(program: Command, terminal: Terminal): void {
     .description("serve a model bundle over HTTP: upload page, /predict, /docs, /metrics; logs go to standard output")
     .option("--host <address>", "address to listen on (default: serving.host, 127.0.0.1)")
     .option("--port <number>", "port to listen on, 0 for any free one (default: serving.port, 8000)")
-    .option("--model <bundle>", "bundle folder, or its name (default: the newest)")
+    .option("--model <bundle>", "bundle folder, or its name (default: the newest)", expandHome)
     .option("--debug", "show where an error comes from");
   addConfigOptions(command).action(async (options: ServeArguments) => {
     const { config } = loadArguments(terminal, { ...options, set: [...options.set, ...addressOverrides(options)] });

@@ -2,6 +2,7 @@ import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
+import { expandHome } from "../../base/home-path.ts";
 import { exitCodes, usageError } from "../failure.ts";
 import { onInterrupt } from "../interrupt.ts";
 import { checkServices, checkStack, type StackCheck, type StackUrls } from "../stack/checks.ts";
@@ -33,8 +34,8 @@ export function addStackCommand(program: Command, terminal: Terminal): void {
       .option("--prometheus <url>", "address of Prometheus", "http://127.0.0.1:9090")
       .option("--alertmanager <url>", "address of Alertmanager", "http://127.0.0.1:9093")
       .option("--grafana <url>", "address of Grafana", "http://127.0.0.1:3000")
-      .option("--folder <path>", "where a stack without containers keeps its data", "runs/stack")
-      .option("--source <path>", "folder of the configuration", "monitoring")
+      .option("--folder <path>", "where a stack without containers keeps its data", expandHome, "runs/stack")
+      .option("--source <path>", "folder of the configuration", expandHome, "monitoring")
       .option("--no-docker", "never use containers")
       .option("--json", "machine-readable output")
       .option("--debug", "show where an error comes from");

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import type { Command } from "commander";
+import { expandHome } from "../../base/home-path.ts";
 import { outboxDirectory } from "../../experiments/run-tracking.ts";
 import { sendOutboxes } from "../../tracking/client/outbox.ts";
 import { openTracking, type Tracking, trackingTarget } from "../../tracking/open.ts";
@@ -28,13 +29,13 @@ export function addTransferCommands(track: Command, terminal: Terminal): void {
   add("import <mlruns> [to]", `bring an mlruns folder into a store (to: ${places}; default: the local store)`).action(
     async (mlruns: string, to: string | undefined, options: TransferArguments) => {
       await using target = await openPlace(terminal, to ?? null);
-      await run(terminal, { source: mlrunsSource(mlruns), sink: storeSink(target), options });
+      await run(terminal, { source: mlrunsSource(expandHome(mlruns)), sink: storeSink(target), options });
     },
   );
   add("export <mlruns> [from]", "write a store into an mlruns folder that MLflow reads").action(
     async (mlruns: string, from: string | undefined, options: TransferArguments) => {
       await using origin = await openPlace(terminal, from ?? null);
-      await run(terminal, { source: storeSource(origin), sink: mlrunsSink(mlruns), options });
+      await run(terminal, { source: storeSource(origin), sink: mlrunsSink(expandHome(mlruns)), options });
     },
   );
   add("copy <from> <to>", "copy from one store or server to another").action(
@@ -82,7 +83,7 @@ async function run(terminal: Terminal, { source, sink, options: { experiment } }
 }
 
 function openPlace({ env }: Terminal, uri: string | null): Promise<Tracking> {
-  return openTracking(trackingTarget(uri, env));
+  return openTracking(trackingTarget(uri === null ? null : expandHome(uri), env));
 }
 
 function collect(value: string, previous: readonly string[]): readonly string[] {

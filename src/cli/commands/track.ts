@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { PipelineError } from "../../base/errors.ts";
+import { expandHome } from "../../base/home-path.ts";
 import { createLogger } from "../../observability/logger.ts";
 import type { Credentials } from "../../tracking/server/auth.ts";
 import { isLoopback, startTrackingServer } from "../../tracking/server/server.ts";
@@ -22,8 +23,8 @@ export function addTrackCommand(program: Command, terminal: Terminal): void {
     .description("serve the runs: MLflow's REST API and a page; import, export, copy and sync move runs")
     .option("--host <address>", "address to listen on", "127.0.0.1")
     .option("--port <number>", "port to listen on, 0 for any free one", "5000")
-    .option("--store <place>", "SQLite file or postgresql://…", defaultStorePath)
-    .option("--artifacts <folder>", "folder of the artifacts (default: beside the SQLite file)")
+    .option("--store <place>", "SQLite file or postgresql://…", expandHome, defaultStorePath)
+    .option("--artifacts <folder>", "folder of the artifacts (default: beside the SQLite file)", expandHome)
     .option("--max-artifact-bytes <number>", "largest artifact that is taken (default: 16 GiB)")
     .option("--debug", "show where an error comes from")
     .addHelpText(

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { PipelineError } from "../../base/errors.ts";
+import { expandHome } from "../../base/home-path.ts";
 import { loadConfig } from "../../config/load.ts";
 import { otherRank, type RankStart } from "../../experiments/rank-place.ts";
 import { checkSameConfig } from "../../experiments/resume-check.ts";
@@ -22,7 +23,7 @@ export function addTrainCommand(program: Command, terminal: Terminal): void {
   const command = program
     .command("train")
     .description("train a network, evaluate it and write a model bundle; Ctrl-C saves and stops")
-    .option("--resume <run>", 'go on with a run that was stopped or killed: its id, or "last"')
+    .option("--resume <run>", 'go on with a run that was stopped or killed: its id, or "last"', expandHome)
     .option("--tune", "search for good hyperparameters, as `cifar tune` does; --resume then names a study")
     .option("--distributed", "train on several processes: see the section distributed of the configuration");
   addExecutorOptions(command);

@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { type Command, Option } from "commander";
+import { expandHome } from "../../base/home-path.ts";
 import { loadConfig } from "../../config/load.ts";
 import { findStudy, studiesDirectory, studyConfigFile } from "../../experiments/study-folder.ts";
 import { checkSameSweep } from "../../experiments/sweep-resume.ts";
@@ -25,7 +26,7 @@ export function addTuneCommand(program: Command, terminal: Terminal): void {
   const command = program
     .command("tune")
     .description("search for good hyperparameters (ray_tune.parameters); Ctrl-C saves and stops")
-    .option("--resume <study>", 'go on with a sweep that was stopped or killed: its id, or "last"');
+    .option("--resume <study>", 'go on with a sweep that was stopped or killed: its id, or "last"', expandHome);
   addExecutorOptions(command);
   addOutputOptions(addConfigOptions(command)).action((options: TuneArguments) =>
     tuneCommand(terminal, options, "cifar tune"),

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { pathText } from "../path-text.ts";
 
 /** Of the three colour channels. */
 const statistic = (channel: z.ZodNumber, what: string) =>
@@ -17,9 +18,7 @@ export const datasetSection = z
       .enum(["cifar10", "cifar100", "folder"])
       .default("cifar10")
       .describe("Data set: CIFAR-10, CIFAR-100 or a folder with one sub-folder of images for each class."),
-    source: z
-      .string()
-      .min(1)
+    source: pathText()
       .nullable()
       .default(null)
       .transform((source) => source ?? "official")
@@ -27,7 +26,7 @@ export const datasetSection = z
         '"official" (download), "synthetic" (generated, for machines without network) or the path of an archive ' +
           "(.tar.gz, .tar.xz) or folder. null: the environment variable CIFAR_SOURCE when it is set, else official.",
       ),
-    data_dir: z.string().min(1).default("data").describe("Folder for downloaded and unpacked data."),
+    data_dir: pathText().default("data").describe("Folder for downloaded and unpacked data."),
     img_size: z.int().min(8).max(1024).default(32).describe("Height and width of the network's input, in pixels."),
     num_classes: z
       .int()

@@ -1,10 +1,9 @@
 import { z } from "zod";
+import { pathText } from "../path-text.ts";
 
 export const mlflowSection = z
   .strictObject({
-    tracking_uri: z
-      .string()
-      .min(1)
+    tracking_uri: pathText()
       .nullable()
       .default(null)
       .describe(

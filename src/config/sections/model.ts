@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { pathText } from "../path-text.ts";
 
 /** A family stands for its default variant; an exact variant can be named too. */
 const modelNames = [
@@ -125,7 +126,7 @@ const transferOptions = z
         "With a frozen network: augmented views of each training image whose features are computed once, beside those " +
           "of the image itself; epochs take them in turn.",
       ),
-    feature_dir: z.string().min(1).default("data/features").describe("Folder for the features of frozen networks."),
+    feature_dir: pathText().default("data/features").describe("Folder for the features of frozen networks."),
     rcbam_channels: z
       .int()
       .min(1)
@@ -146,16 +147,14 @@ export const modelSection = z
         "What is trained: the classifier only, attention blocks and classifier, everything, or all from scratch.",
       ),
     dropout_rate: z.number().min(0).lt(1).default(0).describe("Dropout before the classifier."),
-    weights: z
-      .string()
-      .min(1)
+    weights: pathText()
       .nullable()
       .default(null)
       .describe(
         '"imagenet" (the published weights, downloaded once), or the path of a .pth file, a .safetensors file or a model ' +
           "bundle. null: random first weights.",
       ),
-    weights_dir: z.string().min(1).default("data/weights").describe("Folder for downloaded weights."),
+    weights_dir: pathText().default("data/weights").describe("Folder for downloaded weights."),
     stem: z
       .enum(["auto", "published", "small"])
       .default("auto")

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { pathText } from "../path-text.ts";
 
 const address = () =>
   z
@@ -8,9 +9,7 @@ const address = () =>
 
 export const monitoringSection = z
   .strictObject({
-    log_dir: z
-      .string()
-      .min(1)
+    log_dir: pathText()
       .nullable()
       .default("logs")
       .describe("Folder for the log files of `cifar serve` and `cifar up`. null: no files."),
@@ -38,19 +37,13 @@ export const monitoringSection = z
     prometheus_url: address().describe("Address of Prometheus, for /alerts/*. null: none."),
     alertmanager_url: address().describe("Address of Alertmanager, for /alerts/*. null: none."),
     grafana_url: address().describe("Address of Grafana, as a link on the page. null: none."),
-    rules_file: z
-      .string()
-      .min(1)
+    rules_file: pathText()
       .default("monitoring/prometheus/alert_rules.yml")
       .describe("Rule file that Prometheus loads; POST /alerts/thresholds changes it."),
-    alertmanager_file: z
-      .string()
-      .min(1)
+    alertmanager_file: pathText()
       .default("monitoring/alertmanager/alertmanager.yml")
       .describe("Configuration that Alertmanager loads; POST /alerts/recipients changes it."),
-    training_progress_file: z
-      .string()
-      .min(1)
+    training_progress_file: pathText()
       .default("runs/training-progress.json")
       .describe("Where trainings tell the service how they go."),
     drift: z

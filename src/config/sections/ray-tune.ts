@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { pathText } from "../path-text.ts";
 
 const parameterValue = z.union([z.string(), z.number(), z.boolean()]);
 
@@ -62,9 +63,7 @@ const rayOptions = z
       .regex(/^https?:\/\/\S+$/, "must be an address such as http://127.0.0.1:8265")
       .default("http://127.0.0.1:8265")
       .describe("Address of the Ray dashboard, which takes jobs."),
-    token_file: z
-      .string()
-      .min(1)
+    token_file: pathText()
       .nullable()
       .default(null)
       .describe("File with the token of a cluster that has token authentication. null: it has none."),

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { pathText } from "../path-text.ts";
 
 export const servingSection = z
   .strictObject({
@@ -47,9 +48,7 @@ export const servingSection = z
       .max(300_000)
       .default(0)
       .describe("From SIGTERM, with /health/ready at 503, to the closing of the listener, in milliseconds."),
-    api_keys_file: z
-      .string()
-      .min(1)
+    api_keys_file: pathText()
       .nullable()
       .default(null)
       .describe("File of API keys, made with `cifar key`. null: no keys."),

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { pathText } from "../path-text.ts";
 
 const muonOptions = z
   .strictObject({
@@ -27,7 +28,7 @@ export const trainingSection = z
   .strictObject({
     batch_size: z.int().min(1).max(65_536).default(256).describe("Images in each training step."),
     num_epochs: z.int().min(1).max(100_000).default(10).describe("Passes over the training images."),
-    checkpoint_dir: z.string().min(1).default("checkpoints").describe("Folder for checkpoints and model bundles."),
+    checkpoint_dir: pathText().default("checkpoints").describe("Folder for checkpoints and model bundles."),
     optimizer: z
       .enum(["adamw", "sgd", "muon"])
       .default("sgd")

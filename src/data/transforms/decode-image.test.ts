@@ -91,6 +91,19 @@ describe("decodeImage", () => {
 
   const big = () => source().resize(300, 200);
   it.each([
+    [32, 32],
+    [100, 60],
+    [17, 90],
+  ])("gives the same tensor of %i x %i for the same pixels in every format", async (width, height) => {
+    const jpeg = await big().jpeg().withMetadata({ orientation: 6 }).toBuffer();
+    const decoded = () => sharp(jpeg).keepMetadata();
+    const files = [await decoded().png().toBuffer(), await decoded().webp({ lossless: true }).toBuffer()];
+    const expected = await decodeImage(jpeg, { height, width });
+    for (const file of files)
+      expect(Buffer.compare((await decodeImage(file, { height, width })).data, expected.data)).toBe(0);
+  });
+
+  it.each([
     ["JPEG", () => big().jpeg()],
     ["PNG", () => big().png()],
     ["WebP", () => big().webp()],

@@ -2,6 +2,8 @@ import sharp, { type Sharp, type SharpOptions } from "sharp";
 import { isPipelineError, PipelineError } from "../../base/errors.ts";
 import { type Tensor, tensor } from "../../tensor/tensor.ts";
 import { decodeBmp, isBmp, readBmpHeader } from "./decode-bmp.ts";
+import type { ImageSize } from "./image-size.ts";
+import { isJpeg, mendJpeg } from "./mend-jpeg.ts";
 
 export interface ImageLimits {
   /** Bytes of the encoded file; default 10 MiB. */
@@ -48,28 +50,47 @@ function harden(): void {
 /**
  * Decodes an encoded image (JPEG, PNG, WebP, AVIF, BMP, first frame of a GIF) to uint8 [3, height, width], R G B planes in sRGB.
  * EXIF orientation is applied; gray, palette, CMYK, 16-bit and colour-managed files are converted; transparent parts
- * become white. The whole image is resized to the wanted size (stretched when the aspect ratio differs) with an
- * antialiased bilinear kernel; pixels of an image that has that size already stay untouched bit for bit.
+ * become white. The whole image is decoded, whatever its format, then resized to the wanted size (stretched when the
+ * aspect ratio differs) with an antialiased bilinear kernel: equal pixels give equal tensors. Pixels of an image that
+ * has that size already stay untouched bit for bit.
  * @throws IMAGE_EMPTY, IMAGE_TOO_LARGE, IMAGE_UNSUPPORTED or IMAGE_CORRUPT (also for truncated files).
  */
 export async function decodeImage(
   bytes: Uint8Array,
-  { height, width }: { readonly height: number; readonly width: number },
+  size: ImageSize,
   limits: ImageLimits = {},
 ): Promise<Tensor<"uint8">> {
-  const { maxBytes, maxPixels, timeoutSeconds } = { ...defaultImageLimits, ...limits };
+  const bounds = { ...defaultImageLimits, ...limits };
   if (bytes.length === 0) {
     throw new PipelineError("IMAGE_EMPTY", "the image file is empty", { remedy: "send the bytes of an image" });
   }
-  if (bytes.length > maxBytes) {
-    throw new PipelineError("IMAGE_TOO_LARGE", `the image file has ${bytes.length} bytes, the limit is ${maxBytes}`, {
-      remedy: "send a smaller or more compressed image",
-    });
+  if (bytes.length > bounds.maxBytes) {
+    throw new PipelineError(
+      "IMAGE_TOO_LARGE",
+      `the image file has ${bytes.length} bytes, the limit is ${bounds.maxBytes}`,
+      { remedy: "send a smaller or more compressed image" },
+    );
   }
   harden();
+  try {
+    return await decode(bytes, size, bounds);
+  } catch (error) {
+    const mended = isPipelineError(error, "IMAGE_CORRUPT") && isJpeg(bytes) ? mendJpeg(bytes) : undefined;
+    if (mended === undefined) throw error;
+    // What is truncated or damaged as well fails again.
+    return decode(mended, size, bounds);
+  }
+}
+
+async function decode(
+  bytes: Uint8Array,
+  { height, width }: ImageSize,
+  { maxPixels, timeoutSeconds }: Required<ImageLimits>,
+): Promise<Tensor<"uint8">> {
   const options = { failOn: "warning", limitInputPixels: maxPixels, sequentialRead: true, pages: 1 } as const;
   try {
-    const { data, info } = await open(bytes, options)
+    const image = await open(bytes, options);
+    const { data, info } = await image
       .timeout({ seconds: timeoutSeconds })
       .autoOrient()
       .resize(width, height, { fit: "fill", kernel: "linear" })
@@ -88,8 +109,14 @@ export async function decodeImage(
 }
 
 /** @throws IMAGE_TOO_LARGE before any pixel of a BMP is read; the other decoders check it themselves */
-function open(bytes: Uint8Array, options: SharpOptions & { readonly limitInputPixels: number }): Sharp {
-  if (!isBmp(bytes)) return sharp(bytes, options);
+async function open(bytes: Uint8Array, options: SharpOptions & { readonly limitInputPixels: number }): Promise<Sharp> {
+  if (!isBmp(bytes)) {
+    const image = sharp(bytes, options);
+    const { width, height } = await image.metadata();
+    // Taking the whole area keeps the JPEG and WebP decoders from shrinking while they load, each in its own way; the
+    // rows still stream. Before autoOrient, since the header knows the size as it is stored.
+    return image.extract({ left: 0, top: 0, width, height });
+  }
   const header = readBmpHeader(bytes);
   requirePixels(header.width, header.height, Math.min(maxBmpPixels, options.limitInputPixels));
   const { data, ...raw } = decodeBmp(bytes);
