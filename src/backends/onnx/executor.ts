@@ -1,5 +1,4 @@
 import { availableParallelism } from "node:os";
-import * as ort from "onnxruntime-node";
 import { PipelineError } from "../../base/errors.ts";
 import type { Executable, Executor } from "../../graph/executor.ts";
 import type { Graph, Variable } from "../../graph/graph.ts";
@@ -12,6 +11,7 @@ import { type Layout, packFilter, physicalShape, unpackFilter } from "./layout.t
 import { loweringRules } from "./lower/rules.ts";
 import { Lowering } from "./lowering.ts";
 import { ModelWriter } from "./model-writer.ts";
+import { ort } from "./onnxruntime.ts";
 import { fromOrt, toOrt } from "./ort-tensor.ts";
 import { blockSize } from "./probe.ts";
 
