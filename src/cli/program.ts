@@ -20,7 +20,7 @@ const epilogue = `
 Settings come from ${"config/config.yaml"} (or --config FILE), a --preset and --set section.key=value, later ones win;
 every key: docs/configuration.md. The environment variable CIFAR_SOURCE names the images where nothing else does.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 130 stopped by Ctrl-C or SIGTERM.`;
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 130 stopped by Ctrl-C, SIGTERM or SIGHUP.`;
 
 /** The command line, not run yet. */
 export function createProgram(terminal: Terminal): Command {

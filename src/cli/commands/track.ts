@@ -41,7 +41,7 @@ as MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWO
         port: wholeNumber("--port", options.port, 65_535),
         store: options.store,
         credentials,
-        log: createLogger({ level: "warn" }),
+        log: createLogger({ level: "warn", stream: terminal.err }),
         ...(artifacts === undefined ? {} : { artifacts }),
         ...(maxArtifactBytes === undefined
           ? {}
