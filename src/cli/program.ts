@@ -13,6 +13,7 @@ import { addTrainCommand } from "./commands/train.ts";
 import { addTuneCommand } from "./commands/tune.ts";
 import { addUpCommand } from "./commands/up.ts";
 import { reportFailure } from "./failure.ts";
+import { invocation } from "./invocation.ts";
 import type { Terminal } from "./terminal.ts";
 import { packageVersion } from "./version.ts";
 
@@ -24,7 +25,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 130 stopped by Ctr
 
 /** The command line, not run yet. */
 export function createProgram(terminal: Terminal): Command {
-  const program = new Command("cifar")
+  const program = new Command(invocation())
     .description("Image classification from data to service: train, evaluate, predict, serve.")
     .version(packageVersion(), "-V, --version", "show the version")
     .helpOption("-h, --help", "show this help")

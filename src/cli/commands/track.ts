@@ -14,6 +14,7 @@ interface TrackArguments {
   readonly store: string;
   readonly artifacts?: string;
   readonly maxArtifactBytes?: string;
+  readonly shutdownTimeout?: string;
 }
 
 export function addTrackCommand(program: Command, terminal: Terminal): void {
@@ -25,6 +26,7 @@ export function addTrackCommand(program: Command, terminal: Terminal): void {
     .option("--store <place>", "SQLite file or postgresql://…", defaultStorePath)
     .option("--artifacts <folder>", "folder of the artifacts (default: beside the SQLite file)")
     .option("--max-artifact-bytes <number>", "largest artifact that is taken (default: 16 GiB)")
+    .option("--shutdown-timeout <ms>", "from Ctrl-C to the end of what is still open (default: 7000)")
     .option("--debug", "show where an error comes from")
     .addHelpText(
       "after",
@@ -34,7 +36,7 @@ as MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWO
     )
     .action(async (options: TrackArguments) => {
       const credentials = readCredentials(terminal.env);
-      const { artifacts, maxArtifactBytes } = options;
+      const { artifacts, maxArtifactBytes, shutdownTimeout } = options;
       using interrupt = onInterrupt(terminal, "stopping: finishing the requests that have arrived …");
       await using server = await startTrackingServer({
         host: options.host,
@@ -46,6 +48,9 @@ as MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWO
         ...(maxArtifactBytes === undefined
           ? {}
           : { maxArtifactBytes: wholeNumber("--max-artifact-bytes", maxArtifactBytes, Number.MAX_SAFE_INTEGER) }),
+        ...(shutdownTimeout === undefined
+          ? {}
+          : { shutdownTimeoutMs: wholeNumber("--shutdown-timeout", shutdownTimeout, 600_000) }),
       });
       note(terminal, `tracking at ${server.url}, runs in ${withoutPassword(options.store)}; Ctrl-C stops`);
       note(terminal, `  MLflow's clients: MLFLOW_TRACKING_URI=${server.url}`);

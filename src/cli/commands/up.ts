@@ -52,6 +52,7 @@ export function addUpCommand(program: Command, terminal: Terminal): void {
       // Answered requests are not news here; `cifar serve` logs them all.
       consoleLevel: "warn",
       onListening: ({ url }) => announce(terminal, bundle, { url, tracking }),
+      onStopping: () => void tracking?.close(),
     });
   });
 }
@@ -66,7 +67,10 @@ async function startTracking({ err }: Terminal, { config }: LoadedConfig): Promi
   const log = createLogger({ level: "warn", stream: err });
   for (let port = trackingPort; ; port++) {
     try {
-      return await startTrackingServer({ port, store: target.path, artifacts: target.artifactRoot, log });
+      return await startTrackingServer({
+        ...{ port, store: target.path, artifacts: target.artifactRoot, log },
+        shutdownTimeoutMs: config.serving.shutdown_timeout_ms,
+      });
     } catch (error) {
       if (!isPipelineError(error, "ADDRESS_UNAVAILABLE") || port >= trackingPort + trackingPortsTried) throw error;
     }
