@@ -1,7 +1,7 @@
 import type { Evaluation, ExperimentEvent } from "../experiments/events.ts";
 import { count, duration, figure, percent, short } from "./format.ts";
-import { dataDisplay, type Progress, startProgress } from "./progress.ts";
 import { asTyped } from "./invocation.ts";
+import { dataDisplay, type Progress, startProgress } from "./progress.ts";
 import { note, print, type Terminal, table } from "./terminal.ts";
 
 export interface TrainingDisplay {

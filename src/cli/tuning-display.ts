@@ -98,7 +98,10 @@ export function tuningDisplay(terminal: Terminal): TuningDisplay {
         `best: trial ${best.trial}, ${after.metric} ${figure(best.value)}, ${duration(after.milliseconds / 1000)} in all`,
       );
       print(terminal, `model bundle ${best.bundle.directory}`);
-      print(terminal, `configuration ${best.configFile}; train with it: ${invocation()} train --config ${best.configFile}`);
+      print(
+        terminal,
+        `configuration ${best.configFile}; train with it: ${invocation()} train --config ${best.configFile}`,
+      );
     },
   };
 }

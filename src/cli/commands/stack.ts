@@ -108,7 +108,10 @@ async function up(terminal: Terminal, options: StackArguments): Promise<void> {
       const ready = await becomesReady(`${url}${readyPath}`, interrupt.signal);
       print(terminal, `${name.padEnd(13)} ${url}${ready ? "" : "  (not ready yet)"}`);
     }
-    print(terminal, `the API with this stack:\n  ${invocation()} serve --set monitoring.prometheus_url=${urls.prometheus} \\`);
+    print(
+      terminal,
+      `the API with this stack:\n  ${invocation()} serve --set monitoring.prometheus_url=${urls.prometheus} \\`,
+    );
     print(terminal, `    --set monitoring.alertmanager_url=${urls.alertmanager} \\`);
     print(terminal, `    --set monitoring.alertmanager_file=${files.alertmanager}`);
     if (env.SMTP_SMARTHOST === undefined)
