@@ -74,10 +74,10 @@ module.exports = {
     },
     {
       name: "onnxruntime-in-one-place",
-      comment: "only the backend knows ONNX Runtime",
+      comment: "only one file of the backend imports ONNX Runtime: it sees to it that nothing is reported",
       severity: "error",
-      from: { path: "^src/", pathNot: "^src/backends/onnx/" },
-      to: { path: "onnxruntime" },
+      from: { path: "^src/", pathNot: "^src/backends/onnx/onnxruntime.ts$" },
+      to: { path: "node_modules/onnxruntime" },
     },
     {
       name: "no-tests",

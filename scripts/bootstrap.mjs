@@ -1,5 +1,5 @@
 // First-run set-up: checks Node, installs the packages when the lock file changed, builds when a source changed.
-import { spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -14,14 +14,25 @@ if (major < 20 || (major === 20 && minor < 19)) {
   process.exit(2);
 }
 
-function run(command, args) {
-  const result = spawnSync(command, args, { cwd: root, stdio: ["ignore", 2, 2], shell: process.platform === "win32" });
-  if (result.status !== 0) {
-    console.error(
-      `bootstrap: \`${command} ${args.join(" ")}\` failed${result.error ? `: ${result.error.message}` : ""}`,
-    );
-    process.exit(1);
-  }
+/** Runs a command to its end; a signal ends it, and then this process. */
+async function run(command, args) {
+  const child = spawn(command, args, { cwd: root, stdio: ["ignore", 2, 2], shell: process.platform === "win32" });
+  const signals = ["SIGINT", "SIGTERM", "SIGHUP"];
+  let stopped = false;
+  const stop = (signal) => {
+    stopped = true;
+    child.kill(signal);
+  };
+  for (const signal of signals) process.on(signal, stop);
+  const failure = await new Promise((resolve) => {
+    child.once("error", (error) => resolve(`: ${error.message}`));
+    child.once("close", (code) => resolve(code === 0 ? undefined : ""));
+  });
+  for (const signal of signals) process.off(signal, stop);
+  if (stopped) process.exit(130);
+  if (failure === undefined) return;
+  console.error(`bootstrap: \`${command} ${args.join(" ")}\` failed${failure}`);
+  process.exit(1);
 }
 
 const lockHash = createHash("sha256")
@@ -30,7 +41,7 @@ const lockHash = createHash("sha256")
 const installStamp = join(root, "node_modules", ".cifar-install");
 if (!existsSync(installStamp) || readFileSync(installStamp, "utf8") !== lockHash) {
   console.error("installing packages (first run or changed lock file) …");
-  run("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]);
+  await run("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]);
   writeFileSync(installStamp, lockHash);
 }
 
@@ -43,7 +54,7 @@ const newestSource = Math.max(
 const buildStamp = join(root, "dist", ".cifar-build");
 if (!existsSync(buildStamp) || statSync(buildStamp).mtimeMs < newestSource) {
   console.error("building …");
-  run(process.execPath, [join(root, "scripts", "build.mjs")]);
+  await run(process.execPath, [join(root, "scripts", "build.mjs")]);
   mkdirSync(join(root, "dist"), { recursive: true });
   writeFileSync(buildStamp, "");
 }

@@ -1,3 +1,5 @@
+import "./no-telemetry.ts";
+
 /**
  * Address of a worker's compiled entry. Workers load JavaScript, so a caller that runs from the sources (a test)
  * is pointed at the build beside them.

@@ -1,11 +1,11 @@
 import { execFile } from "node:child_process";
 import { access, constants, readdir, stat } from "node:fs/promises";
-import { availableParallelism, totalmem } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { type Device, deviceProblem } from "../backends/onnx/devices.ts";
 import { blockSize } from "../backends/onnx/probe.ts";
 import { isPipelineError } from "../base/errors.ts";
+import { availableCores, availableMemory } from "../base/machine-limits.ts";
 import type { Config } from "../config/schema.ts";
 import { cifarFormats } from "../data/cifar.ts";
 import { statementOf } from "../experiments/error-transfer.ts";
@@ -54,8 +54,8 @@ async function node(): Promise<Finding> {
 }
 
 async function memory(): Promise<Finding> {
-  const total = totalmem();
-  const detail = `${availableParallelism()} cores, ${bytes(total)} of memory`;
+  const total = availableMemory();
+  const detail = `${availableCores()} cores, ${bytes(total)} of memory`;
   if (total >= leastMemoryBytes) return { name: "machine", status: "ok", detail };
   return {
     name: "machine",

@@ -3,6 +3,7 @@ import type { ErrorCode } from "../base/error-codes.ts";
 import { isPipelineError, PipelineError } from "../base/errors.ts";
 import { storageError } from "../base/storage-error.ts";
 import { statementOf, transferError } from "../experiments/error-transfer.ts";
+import { asTyped } from "./invocation.ts";
 import { note, printJson, type Terminal } from "./terminal.ts";
 
 /** How commands end, also documented in `cifar --help`. */
@@ -40,8 +41,8 @@ export function reportFailure(terminal: Terminal, thrown: unknown, { json, debug
     printJson(terminal, { type: "error", ...fields, ...(debug ? { stack } : {}) });
   }
   if (isPipelineError(error)) {
-    note(terminal, `error: ${statementOf(error)}`);
-    if (error.remedy !== undefined) note(terminal, `  what to do: ${error.remedy}`);
+    note(terminal, asTyped(`error: ${statementOf(error)}`));
+    if (error.remedy !== undefined) note(terminal, asTyped(`  what to do: ${error.remedy}`));
     note(terminal, `  code: ${error.code}`);
     if (debug) note(terminal, stackOf(error));
   } else {

@@ -1,10 +1,11 @@
+import { surviveLostOutput } from "./lost-output.ts";
 import { runCommandLine } from "./program.ts";
 import { processTerminal } from "./terminal.ts";
 
-// A reader that closed the pipe (`cifar models | head -1`) is no failure.
-process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code !== "EPIPE") throw error;
-  process.exit(0);
+const terminal = processTerminal();
+surviveLostOutput(terminal);
+const code = await runCommandLine(terminal, process.argv.slice(2));
+// What was printed last may be what could not be written.
+process.once("exit", () => {
+  process.exitCode = code || terminal.status.code;
 });
-
-process.exitCode = await runCommandLine(processTerminal(), process.argv.slice(2));

@@ -13,6 +13,7 @@ import { addTrainCommand } from "./commands/train.ts";
 import { addTuneCommand } from "./commands/tune.ts";
 import { addUpCommand } from "./commands/up.ts";
 import { reportFailure } from "./failure.ts";
+import { invocation } from "./invocation.ts";
 import type { Terminal } from "./terminal.ts";
 import { packageVersion } from "./version.ts";
 
@@ -20,11 +21,11 @@ const epilogue = `
 Settings come from ${"config/config.yaml"} (or --config FILE), a --preset and --set section.key=value, later ones win;
 every key: docs/configuration.md. The environment variable CIFAR_SOURCE names the images where nothing else does.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 130 stopped by Ctrl-C or SIGTERM.`;
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 130 stopped by Ctrl-C, SIGTERM or SIGHUP.`;
 
 /** The command line, not run yet. */
 export function createProgram(terminal: Terminal): Command {
-  const program = new Command("cifar")
+  const program = new Command(invocation())
     .description("Image classification from data to service: train, evaluate, predict, serve.")
     .version(packageVersion(), "-V, --version", "show the version")
     .helpOption("-h, --help", "show this help")

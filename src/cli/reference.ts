@@ -14,9 +14,9 @@ export function renderCommandReference(): string {
   return `${[
     "# Command line",
     "<!-- Generated from src/cli by scripts/generate-docs.mjs: do not edit. -->",
-    "`npx cifar COMMAND` in a clone, after `npm install` or `npm start`.",
+    "`node PATH/bin/cifar.mjs COMMAND` from any folder, with the path of the clone; in the clone also `npm run cifar -- COMMAND`.",
     help(program),
-    "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 130 stopped by Ctrl-C or SIGTERM. With `--json`, " +
+    "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 130 stopped by Ctrl-C, SIGTERM or SIGHUP. With `--json`, " +
       "standard output holds JSON only; `train --json` writes one line for each event, the last one of the type " +
       "`result` or `error`.",
     ...sections,

@@ -17,11 +17,13 @@ export interface ServeOptions {
   /** From which level lines also go to the console. */
   readonly consoleLevel: LogLevel;
   readonly onListening: (server: RunningServer) => void;
+  /** Other servers stop meanwhile. */
+  readonly onStopping?: () => void;
 }
 
 /** Serves a bundle until Ctrl-C or SIGTERM; requests that have arrived are answered before the end. */
 export async function serveUntilStopped(terminal: Terminal, options: ServeOptions): Promise<void> {
-  const { config, bundle, consoleLevel, onListening } = options;
+  const { config, bundle, consoleLevel, onListening, onStopping } = options;
   const { serving, monitoring } = config;
   using interrupt = onInterrupt(terminal, "stopping: finishing the requests that have arrived …");
   await using log = openConfiguredLog(config, { consoleLevel });
@@ -49,6 +51,7 @@ export async function serveUntilStopped(terminal: Terminal, options: ServeOption
     maxImagesPerRequest: serving.max_images_per_request,
     predictTimeoutMs: serving.predict_timeout_ms,
     drainDelayMs: serving.drain_delay_ms,
+    shutdownTimeoutMs: serving.shutdown_timeout_ms,
     access: {
       keys: serving.api_keys_file === null ? new ApiKeys() : await readApiKeys(serving.api_keys_file),
       mode: serving.auth,
@@ -77,6 +80,7 @@ export async function serveUntilStopped(terminal: Terminal, options: ServeOption
   await new Promise<void>((resolve) => {
     signal.addEventListener("abort", () => resolve(), { once: true });
   });
+  onStopping?.();
   // Ends here: the server answers what it has and closes.
   note(terminal, "stopped");
 }

@@ -4,6 +4,7 @@ import { runExperiment } from "../experiments/experiment.ts";
 import type { RunFolder } from "../experiments/run-folder.ts";
 import { createTrainingReporter, type TrainingReporter } from "../observability/training-progress.ts";
 import { onInterrupt } from "./interrupt.ts";
+import { invocation } from "./invocation.ts";
 import { note, print, printJson, type Terminal } from "./terminal.ts";
 import { trainingDisplay } from "./training-display.ts";
 
@@ -80,7 +81,7 @@ function finish(
 ): void {
   if (json) printJson(terminal, { type: "result", runId, ...outcome });
   if (outcome.reason !== "aborted") return;
-  const line = `stopped after step ${outcome.globalStep}; go on with: cifar train --resume ${runId}`;
+  const line = `stopped after step ${outcome.globalStep}; go on with: ${invocation()} train --resume ${runId}`;
   if (json) note(terminal, line);
   else print(terminal, line);
 }

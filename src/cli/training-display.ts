@@ -1,5 +1,6 @@
 import type { Evaluation, ExperimentEvent } from "../experiments/events.ts";
 import { count, duration, figure, percent, short } from "./format.ts";
+import { asTyped } from "./invocation.ts";
 import { dataDisplay, type Progress, startProgress } from "./progress.ts";
 import { note, print, type Terminal, table } from "./terminal.ts";
 
@@ -113,7 +114,7 @@ export function trainingDisplay(terminal: Terminal, now: () => number = () => pe
           break;
         case "warning":
           stop();
-          note(terminal, `warning: ${event.message}`);
+          note(terminal, asTyped(`warning: ${event.message}`));
           break;
         default:
           event satisfies never;

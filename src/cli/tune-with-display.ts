@@ -1,6 +1,7 @@
 import { runSweep, type SweepOptions, type SweepOutcome } from "../experiments/tune.ts";
 import { studySummary } from "../tuning/summary.ts";
 import { onInterrupt } from "./interrupt.ts";
+import { invocation } from "./invocation.ts";
 import { print, printJson, type Terminal } from "./terminal.ts";
 import { tuningDisplay } from "./tuning-display.ts";
 
@@ -30,7 +31,8 @@ export async function tuneWithDisplay(terminal: Terminal, { sweep, json }: Displ
       const { studyId, end, study, best } = next.value;
       if (json) printJson(terminal, { type: "result", studyId, end, best: best ?? null, summary: studySummary(study) });
       else display.onOutcome(next.value);
-      if (end === "interrupted" && !json) print(terminal, `stopped; go on with: cifar tune --resume ${studyId}`);
+      if (end === "interrupted" && !json)
+        print(terminal, `stopped; go on with: ${invocation()} tune --resume ${studyId}`);
       return next.value;
     }
   } finally {

@@ -5,6 +5,7 @@ import { bestTrial, type Study } from "../tuning/study.ts";
 import type { StudyEvent } from "../tuning/study-event.ts";
 import { bestValue, isFinal, lastReport, type Trial } from "../tuning/trial.ts";
 import { duration, figure, short } from "./format.ts";
+import { invocation } from "./invocation.ts";
 import { type Progress, startProgress } from "./progress.ts";
 import { note, print, type Terminal, table } from "./terminal.ts";
 
@@ -97,7 +98,10 @@ export function tuningDisplay(terminal: Terminal): TuningDisplay {
         `best: trial ${best.trial}, ${after.metric} ${figure(best.value)}, ${duration(after.milliseconds / 1000)} in all`,
       );
       print(terminal, `model bundle ${best.bundle.directory}`);
-      print(terminal, `configuration ${best.configFile}; train with it: cifar train --config ${best.configFile}`);
+      print(
+        terminal,
+        `configuration ${best.configFile}; train with it: ${invocation()} train --config ${best.configFile}`,
+      );
     },
   };
 }

@@ -1,6 +1,6 @@
 import { readFile, stat } from "node:fs/promises";
-import { availableParallelism } from "node:os";
 import { PipelineError } from "../base/errors.ts";
+import { availableCores } from "../base/machine-limits.ts";
 import { createRng } from "../base/rng.ts";
 import { storageError } from "../base/storage-error.ts";
 import type { ImageDataset, ImageSplit } from "./dataset.ts";
@@ -96,7 +96,7 @@ async function decodeAll(
       failed = true;
       throw error;
     });
-  await Promise.all(Array.from({ length: Math.min(4, availableParallelism()) }, guarded));
+  await Promise.all(Array.from({ length: Math.min(4, availableCores()) }, guarded));
   return split;
 }
 

@@ -1,6 +1,6 @@
-import { availableParallelism } from "node:os";
 import { loadInferenceModel } from "../backends/onnx/inference-model.ts";
 import { PipelineError } from "../base/errors.ts";
+import { availableCores } from "../base/machine-limits.ts";
 import { createRng } from "../base/rng.ts";
 import type { Config } from "../config/schema.ts";
 import type { Bundle } from "../inference/bundle.ts";
@@ -58,7 +58,7 @@ export async function evaluateBundle(
       remedy: "use --split test",
     });
   }
-  const threads = config.training.threads > 0 ? config.training.threads : availableParallelism();
+  const threads = config.training.threads > 0 ? config.training.threads : availableCores();
   await using model = await loadInferenceModel(bundle.modelPath, { threads });
   const evaluation = await evaluateModel(
     {

@@ -4,8 +4,9 @@ import type { Config } from "../config/schema.ts";
 import { readRunEnvironment } from "../tracking/run-environment.ts";
 import { RunLogger } from "../tracking/run-logger.ts";
 import { watchSystem } from "../tracking/system-metrics.ts";
+import type { TerminalStatus } from "../tracking/types.ts";
 import type { ExperimentEvent, TrainingOutcome } from "./events.ts";
-import { createRunFolder, lockRun, type RunFolder, updateRun } from "./run-folder.ts";
+import { createRunFolder, lockRun, type RunFolder, type RunRecord, updateRun } from "./run-folder.ts";
 import { runRecorder } from "./run-recorder.ts";
 import { openRunTracking } from "./run-tracking.ts";
 import { trainDistributed } from "./train-distributed.ts";
@@ -32,6 +33,15 @@ export interface ExperimentOptions {
    */
   readonly env?: Readonly<Record<string, string | undefined>>;
 }
+
+type RunEnd = "finished" | "stopped" | "failed";
+
+/** How a run ends, in the words of run.json and of the tracking store; one that was killed says "running" until then. */
+const runEnds = {
+  finished: { record: "finished", tracking: "FINISHED" },
+  stopped: { record: "interrupted", tracking: "KILLED" },
+  failed: { record: "failed", tracking: "FAILED" },
+} as const satisfies Record<RunEnd, { readonly record: RunRecord["status"]; readonly tracking: TerminalStatus }>;
 
 /**
  * Trains in a thread, keeps the run's folder and records the run in the tracking store: experiment, parameters,
@@ -72,6 +82,7 @@ export async function* runExperiment(options: ExperimentOptions): AsyncGenerator
   const { runId, datasetDigest } = run.record;
   const mode = resume === undefined ? "start" : "resume";
   let outcome: TrainingOutcome | undefined;
+  let failed = false;
   try {
     yield { type: "run", runId, directory: run.directory, trackingRunId, resumed: mode === "resume" };
     const request = { config, resolved, runId, directory: run.directory, mode, datasetDigest, trackingRunId } as const;
@@ -96,26 +107,30 @@ export async function* runExperiment(options: ExperimentOptions): AsyncGenerator
       // Ends the thread also when the caller has stopped pulling.
       await training.return(undefined as never);
     }
-    const aborted = outcome.reason === "aborted";
+    const end: RunEnd = outcome.reason === "aborted" ? "stopped" : "finished";
     run = await updateRun(run, {
-      status: aborted ? "interrupted" : "finished",
+      status: runEnds[end].record,
       ...(outcome.bundle === undefined ? {} : { bundle: outcome.bundle.directory }),
     });
-    if (!aborted) logger.logMetrics({ training_flops: outcome.trainingFlops }, outcome.epochs);
+    if (end === "finished") logger.logMetrics({ training_flops: outcome.trainingFlops }, outcome.epochs);
     await recorder.finish();
-    const { lost } = await logger.finish(aborted ? "KILLED" : "FINISHED");
+    const { lost } = await logger.finish(runEnds[end].tracking);
     await tracking.drain();
     if (lost > 0) warnings.push(`tracking: ${lost} records of run ${runId} could not be written`);
     for (const message of warnings.splice(0)) yield { type: "warning", message };
     return outcome;
   } catch (error) {
-    // Where the disk has failed this fails too: the first error is the one to tell.
-    run = await updateRun(run, { status: "failed" }).catch(() => run);
+    failed = true;
     const { code, message } = isPipelineError(error) ? error : { code: "INTERNAL_ERROR", message: String(error) };
     logger.setTags({ "training.error": `${code}: ${message}` });
     throw error;
   } finally {
-    // Does nothing where the run has ended above.
-    await logger.finish("FAILED");
+    // Of a run that has ended above nothing is left to say; a caller that stops pulling stops the run.
+    const end: RunEnd = failed ? "failed" : "stopped";
+    if (run.record.status === "running") {
+      // Where the disk has failed this fails too: the first error is the one to tell.
+      run = await updateRun(run, { status: runEnds[end].record }).catch(() => run);
+    }
+    await logger.finish(runEnds[end].tracking);
   }
 }

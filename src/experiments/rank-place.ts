@@ -1,5 +1,5 @@
-import { availableParallelism } from "node:os";
 import { PipelineError } from "../base/errors.ts";
+import { availableCores } from "../base/machine-limits.ts";
 import type { Config } from "../config/schema.ts";
 import type { JoinOptions } from "../distributed/communicator-protocol.ts";
 import {
@@ -27,7 +27,7 @@ export interface RankStartOptions {
 }
 
 export function rankStart({ place, point, secret, patienceMs }: RankStartOptions): RankStart {
-  const threads = Math.max(1, Math.floor(availableParallelism() / (place.localWorldSize ?? 1)));
+  const threads = Math.max(1, Math.floor(availableCores() / (place.localWorldSize ?? 1)));
   return { join: { rank: place.rank, ...point, secret, patienceMs }, threads };
 }
 

@@ -1,6 +1,6 @@
 import { mkdir, readdir, readFile, rm, stat } from "node:fs/promises";
 import { hostname } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { z } from "zod";
 import { replaceFile } from "../base/durable.ts";
 import { PipelineError } from "../base/errors.ts";
@@ -73,13 +73,16 @@ export async function updateRun(run: RunFolder, change: Partial<RunRecord>): Pro
 }
 
 /**
- * A run that can be resumed: by its id, by the id that the tracking store gave it, or the one started "last".
+ * A run that can be resumed: by its id, by the id that the tracking store gave it, by its folder, or the one started
+ * "last".
  * @throws RUN_NOT_FOUND, RESUME_REFUSED for a finished run
  */
 export async function findRun(root: string, wanted: string): Promise<RunFolder> {
   const runs = await listRuns(root);
-  const run =
-    wanted === "last" ? runs[0] : runs.find(({ record }) => record.runId === wanted || record.trackingRunId === wanted);
+  const place = resolve(wanted);
+  const isWanted = ({ directory, record }: RunFolder): boolean =>
+    record.runId === wanted || record.trackingRunId === wanted || resolve(directory) === place;
+  const run = wanted === "last" ? runs[0] : (runs.find(isWanted) ?? (await readRun(place)));
   if (run === undefined) {
     const some = runs.slice(0, 5).map(({ record }) => record.runId);
     throw new PipelineError(
@@ -109,6 +112,11 @@ export async function latestRun(root: string): Promise<RunFolder | undefined> {
   return (await listRuns(root))[0];
 }
 
+async function readRun(directory: string): Promise<RunFolder | undefined> {
+  const record = await readRecord(directory);
+  return record === undefined ? undefined : { directory, record };
+}
+
 /** Latest first; folders without a readable run.json are left out. */
 async function listRuns(root: string): Promise<readonly RunFolder[]> {
   const names = await readdir(root).catch((error: NodeJS.ErrnoException) => {
@@ -117,8 +125,8 @@ async function listRuns(root: string): Promise<readonly RunFolder[]> {
   });
   const runs: RunFolder[] = [];
   for (const name of names) {
-    const record = await readRecord(join(root, name));
-    if (record !== undefined) runs.push({ directory: join(root, name), record });
+    const run = await readRun(join(root, name));
+    if (run !== undefined) runs.push(run);
   }
   return runs.sort(
     (a, b) =>

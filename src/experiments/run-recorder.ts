@@ -50,6 +50,8 @@ export function runRecorder(logger: RunLogger, config: Config): RunRecorder {
             note("training accuracy", event.trainAccuracy);
             note("validation accuracy", event.validation?.accuracy);
           }
+          // A run that was stopped in its last evaluation goes on without any further epoch.
+          if (event.type === "stop") epoch = event.epoch;
           logger.onEvent(event satisfies TrainEvent);
       }
     },

@@ -1,8 +1,8 @@
-import { availableParallelism } from "node:os";
 import { createOnnxExecutor } from "../backends/onnx/executor.ts";
 import { exportInferenceModel } from "../backends/onnx/export.ts";
 import { loadInferenceModel } from "../backends/onnx/inference-model.ts";
 import { PipelineError } from "../base/errors.ts";
+import { availableCores } from "../base/machine-limits.ts";
 import { createRng } from "../base/rng.ts";
 import type { Config } from "../config/schema.ts";
 import type { ImageSplit } from "../data/dataset.ts";
@@ -31,23 +31,30 @@ const fastDev = { steps: 3, batches: 2, epochs: 2 } as const;
  */
 export async function runTraining(request: TrainingRequest, context: TrainingContext): Promise<TrainingOutcome> {
   const { signal } = context;
+  let done = nothingDone;
+  const onEvent: TrainingContext["onEvent"] = (event) => {
+    if (event.type === "dataset") done = { ...done, synthetic: event.synthetic };
+    if (event.type === "start") done = { ...done, globalStep: event.resumedFromStep };
+    if (event.type === "stop") done = { ...done, globalStep: event.globalStep, epochs: event.epoch };
+    context.onEvent(event);
+  };
   try {
-    return await train(request, context);
+    return await train(request, { ...context, onEvent });
   } catch (error) {
     // Stopped while data were loaded or the end was evaluated: nothing is lost, a checkpoint has what there was.
     if (!signal.aborted || error !== signal.reason) throw error;
-    return { ...nothingDone, reason: "aborted" };
+    return { ...done, reason: "aborted" };
   }
 }
 
-const nothingDone = {
+const nothingDone: Omit<TrainingOutcome, "reason"> = {
   epochs: 0,
   globalStep: 0,
   trainingFlops: 0,
   synthetic: false,
   bundle: undefined,
   test: undefined,
-} satisfies Partial<TrainingOutcome>;
+};
 
 async function train(request: TrainingRequest, context: TrainingContext): Promise<TrainingOutcome> {
   const { config, directory } = request;
@@ -181,7 +188,7 @@ function chooseBatches({ training }: Config, source: BatchSource): BatchSource {
 }
 
 function modelFormat(threads: number): ModelFormat {
-  const count = threads > 0 ? threads : availableParallelism();
+  const count = threads > 0 ? threads : availableCores();
   return { exportModel: exportInferenceModel, loadModel: (bytes) => loadInferenceModel(bytes, { threads: count }) };
 }
 

@@ -1,6 +1,6 @@
-import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import { PipelineError } from "../base/errors.ts";
+import { availableCores } from "../base/machine-limits.ts";
 import { workerUrl } from "../base/worker-url.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
 import { type Preprocessing, requireImages } from "./preprocess.ts";
@@ -40,7 +40,7 @@ const maxRestartDelayMs = 30_000;
 const patience = 3;
 
 /** Workers and threads per worker for a machine: never more threads than cores, at most four copies of the model. */
-export function splitCores(cores = availableParallelism()): { workers: number; threads: number } {
+export function splitCores(cores = availableCores()): { workers: number; threads: number } {
   const workers = Math.min(4, Math.max(1, Math.floor(cores / 2)));
   return { workers, threads: Math.max(1, Math.floor(cores / workers)) };
 }

@@ -1,5 +1,6 @@
 import { readFile, statfs } from "node:fs/promises";
-import { availableParallelism, cpus, freemem, loadavg, totalmem } from "node:os";
+import { cpus, freemem, loadavg, totalmem } from "node:os";
+import { availableCores } from "../base/machine-limits.ts";
 import { createGpuMonitor, type GpuMonitor, type GpuSample } from "./gpu.ts";
 import { type IoCounters, parseDisks, parseNetwork } from "./io-counters.ts";
 
@@ -74,7 +75,7 @@ export function createSystemMonitor({
     previous = times;
     return {
       cpuPercent: previousPercent,
-      cpuCount: availableParallelism(),
+      cpuCount: availableCores(),
       loadAverage1m: process.platform === "win32" ? null : loadavg()[0]!,
       memoryPercent: percent(memory.total - memory.available, memory.total),
       memoryTotalBytes: memory.total,

@@ -1,7 +1,8 @@
 import type { AddressInfo } from "node:net";
-import { availableParallelism } from "node:os";
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { boundedClose, defaultShutdownTimeoutMs } from "../base/close-server.ts";
+import { availableCores } from "../base/machine-limits.ts";
 import { type Bundle, listBundles } from "../inference/bundle.ts";
 import { splitCores } from "../inference/predictor.ts";
 import type { DriftOptions } from "../observability/drift/drift-monitor.ts";
@@ -46,6 +47,8 @@ export interface ServerOptions extends ServingLimits {
   readonly access?: Partial<Omit<AccessPolicy, "listenHost">>;
   /** From the first word of the end (/health/ready says 503) to the closing of the listener, in ms; default 0. */
   readonly drainDelayMs?: number;
+  /** From the closing of the listener to the end of what is still open; default 7 s. */
+  readonly shutdownTimeoutMs?: number;
   readonly links?: ServiceLinks;
   readonly alerts?: AlertsService | undefined;
   readonly logs?: LogsService | undefined;
@@ -74,9 +77,9 @@ export interface RunningServer extends AsyncDisposable {
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const { host = "127.0.0.1", port = 8000, maxBatchSize = 32, version = "0.0.0" } = options;
   const logger = options.logger ?? createLogger();
-  const split = splitCores(availableParallelism());
+  const split = splitCores(availableCores());
   const workers = options.workers ?? split.workers;
-  const threads = options.threads ?? Math.max(1, Math.floor(availableParallelism() / workers));
+  const threads = options.threads ?? Math.max(1, Math.floor(availableCores() / workers));
   const limits = pick(options, Object.keys(defaultServingLimits) as (keyof ServingLimits)[]);
   const { maxUploadBytes: maxBytes, maxPixels } = { ...defaultServingLimits, ...limits };
 
@@ -132,18 +135,13 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     logs: options.logs,
     accepting: () => accepting,
   });
+  const closeWithin = boundedClose(app.server);
+  const { shutdownTimeoutMs = defaultShutdownTimeoutMs } = options;
   stack.defer(async () => {
     logger.info({ channel: "system" }, "stopping");
     accepting = false;
     if (options.drainDelayMs !== undefined) await sleep(options.drainDelayMs);
-    // A closing listener of Node checks request timeouts no more: what has not ended by its own limit ends here.
-    const { requestTimeoutMs, predictTimeoutMs } = { ...defaultServingLimits, ...limits };
-    const force = setTimeout(() => app.server.closeAllConnections(), Math.max(requestTimeoutMs, predictTimeoutMs));
-    try {
-      await app.close();
-    } finally {
-      clearTimeout(force);
-    }
+    await closeWithin({ close: () => app.close(), timeoutMs: shutdownTimeoutMs });
   });
   try {
     await app.listen({ host, port });

@@ -1,14 +1,16 @@
 // Process of one rank, started by a launcher: everything that it has to know is in its environment.
+import { endProcess } from "../base/end-process.ts";
 import { meetingPoint, rankFromEnvironment } from "../distributed/environment.ts";
 import { rankStart, secretFrom } from "../experiments/rank-place.ts";
 import { startRank } from "../experiments/run-rank.ts";
 
 // The launcher is gone: nobody would start this process again or take what it tells.
-process.on("disconnect", () => process.exit(1));
-// Ctrl-C reaches all processes of a terminal; the launcher asks to stop.
+process.on("disconnect", () => endProcess(1));
+// Ctrl-C and a hang-up reach all processes of a terminal; the launcher asks to stop.
 process.on("SIGINT", () => undefined);
+process.on("SIGHUP", () => undefined);
 // mpirun sends it when another rank is lost: the state after the last step is saved before this one ends by itself.
-process.on("SIGTERM", () => setTimeout(() => process.exit(143), 4000).unref());
+process.on("SIGTERM", () => setTimeout(() => endProcess(143), 4000).unref());
 
 const place = rankFromEnvironment(process.env);
 if (place === undefined) {

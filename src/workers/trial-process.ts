@@ -10,12 +10,16 @@ const stop = (): void => controller.abort();
 
 process.on("SIGTERM", stop);
 if (flags.includes("--owner")) {
-  // Ctrl-C in a terminal reaches the whole group: the owner decides what it means.
+  // Ctrl-C and a hang-up in a terminal reach the whole group: the owner decides what it means.
   process.on("SIGINT", () => undefined);
+  process.on("SIGHUP", () => undefined);
   // A pipe whose owner is gone: there is nobody to tell, the checkpoint is what counts.
   process.stdout.on("error", stop);
   process.stdin.on("close", stop).resume();
-} else process.on("SIGINT", stop);
+} else {
+  process.on("SIGINT", stop);
+  process.on("SIGHUP", stop);
+}
 
 await runTrial(await readTrialSpec(specFile), {
   signal: controller.signal,

@@ -155,7 +155,7 @@ describe("cifar train", () => {
     const result = eventsOf(stopped.stdout).at(-1) as never as { reason: string; globalStep: number; runId: string };
     expect(result).toMatchObject({ type: "result", reason: "aborted" });
     expect(result.globalStep).toBeLessThan(44);
-    expect(stopped.stderr).toContain(`cifar train --resume ${result.runId}`);
+    expect(stopped.stderr).toContain(`train --resume ${result.runId}`);
 
     const again = ["train", "--resume", "last", "--set", `training.checkpoint_dir=${join(cwd, "checkpoints")}`];
     const changed = await cifar(...again, "--set", "training.learning_rate=0.2");

@@ -1,6 +1,6 @@
-import * as ort from "onnxruntime-node";
 import type { Device } from "./devices.ts";
 import { ModelWriter } from "./model-writer.ts";
+import { ort } from "./onnxruntime.ts";
 
 /** Starts a session of one operation on a device. @returns why that fails, or undefined */
 export async function sessionProblem(device: Device): Promise<string | undefined> {

@@ -1,6 +1,5 @@
-import { availableParallelism } from "node:os";
-import * as ort from "onnxruntime-node";
 import { PipelineError } from "../../base/errors.ts";
+import { availableCores } from "../../base/machine-limits.ts";
 import type { Executable, Executor } from "../../graph/executor.ts";
 import type { Graph, Variable } from "../../graph/graph.ts";
 import type { Value } from "../../graph/value.ts";
@@ -12,6 +11,7 @@ import { type Layout, packFilter, physicalShape, unpackFilter } from "./layout.t
 import { loweringRules } from "./lower/rules.ts";
 import { Lowering } from "./lowering.ts";
 import { ModelWriter } from "./model-writer.ts";
+import { ort } from "./onnxruntime.ts";
 import { fromOrt, toOrt } from "./ort-tensor.ts";
 import { blockSize } from "./probe.ts";
 
@@ -32,7 +32,7 @@ export interface OnnxExecutorOptions {
 export async function createOnnxExecutor(options: OnnxExecutorOptions = {}): Promise<Executor> {
   const { threads = 0, kernels = "auto" } = options;
   const device = await chooseDevice(options.device ?? "cpu");
-  const workers = threads > 0 ? threads : availableParallelism();
+  const workers = threads > 0 ? threads : availableCores();
   const block = device === "cpu" && kernels !== "plain" ? await blockSize() : 0;
   if (kernels === "blocked" && block === 0) {
     throw new PipelineError("DEVICE_UNAVAILABLE", `this ${device} has no blocked convolution kernels`, {

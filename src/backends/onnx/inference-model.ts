@@ -1,6 +1,6 @@
-import * as ort from "onnxruntime-node";
 import { PipelineError } from "../../base/errors.ts";
 import type { InferenceModel, InferenceModelOptions, TensorSpec } from "../../graph/executor.ts";
+import { ort } from "./onnxruntime.ts";
 import { fromOrt, toDType, toOrt } from "./ort-tensor.ts";
 
 /**

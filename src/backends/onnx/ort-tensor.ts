@@ -1,7 +1,7 @@
-import * as ort from "onnxruntime-node";
 import { PipelineError } from "../../base/errors.ts";
 import type { DType, TypedArrayOf } from "../../tensor/dtype.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
+import { ort } from "./onnxruntime.ts";
 
 /** Wraps without copying. */
 export function toOrt(value: Tensor, shape: readonly number[] = value.shape): ort.Tensor {

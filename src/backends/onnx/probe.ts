@@ -1,5 +1,5 @@
-import * as ort from "onnxruntime-node";
 import { ModelWriter } from "./model-writer.ts";
+import { ort } from "./onnxruntime.ts";
 
 let known: Promise<number> | undefined;
 

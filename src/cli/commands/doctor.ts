@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { addConfigOptions, addOutputOptions, type ConfigArguments, loadArguments } from "../config-options.ts";
 import { diagnose, type Finding } from "../diagnose.ts";
 import { exitCodes } from "../failure.ts";
+import { asTyped } from "../invocation.ts";
 import { print, printJson, type Terminal, table } from "../terminal.ts";
 import { packageVersion } from "../version.ts";
 
@@ -23,7 +24,7 @@ export function addDoctorCommand(program: Command, terminal: Terminal): void {
       table(rows).forEach((line, i) => {
         print(terminal, line);
         const { remedy } = findings[i]!;
-        if (remedy !== undefined) print(terminal, `         to do: ${remedy}`);
+        if (remedy !== undefined) print(terminal, asTyped(`         to do: ${remedy}`));
       });
       print(terminal, healthy ? "ready" : "not ready: see the problems above");
     }

@@ -8,6 +8,7 @@ import { models } from "../../models/registry.ts";
 import { publishedWeights } from "../../weights/published.ts";
 import { addConfigOptions, addOutputOptions, type ConfigArguments, loadArguments } from "../config-options.ts";
 import { count, percent } from "../format.ts";
+import { invocation } from "../invocation.ts";
 import { note, print, printJson, type Terminal, table } from "../terminal.ts";
 
 interface ModelsArguments extends ConfigArguments {
@@ -51,7 +52,7 @@ async function showBundles(terminal: Terminal, root: string, options: ModelsArgu
     const broken = damaged.map(({ directory, error }) => ({ directory, code: error.code, message: error.message }));
     return printJson(terminal, { root, bundles: bundles.map(bundleFields), damaged: broken });
   }
-  if (bundles.length === 0) print(terminal, `no model bundle in ${root}; train one with \`cifar train\``);
+  if (bundles.length === 0) print(terminal, `no model bundle in ${root}; train one with \`${invocation()} train\``);
   const rows = bundles.map(({ metadata: { name, createdAt, metrics, dataset } }) => [
     name,
     createdAt.slice(0, 16).replace("T", " "),

@@ -5,6 +5,7 @@ import type { Command } from "commander";
 import { expandHome } from "../../base/home-path.ts";
 import { exitCodes, usageError } from "../failure.ts";
 import { onInterrupt } from "../interrupt.ts";
+import { invocation } from "../invocation.ts";
 import { checkServices, checkStack, type StackCheck, type StackUrls } from "../stack/checks.ts";
 import { stackParts, supervise } from "../stack/parts.ts";
 import { writeStackFiles } from "../stack/stack-files.ts";
@@ -108,7 +109,10 @@ async function up(terminal: Terminal, options: StackArguments): Promise<void> {
       const ready = await becomesReady(`${url}${readyPath}`, interrupt.signal);
       print(terminal, `${name.padEnd(13)} ${url}${ready ? "" : "  (not ready yet)"}`);
     }
-    print(terminal, `the API with this stack:\n  cifar serve --set monitoring.prometheus_url=${urls.prometheus} \\`);
+    print(
+      terminal,
+      `the API with this stack:\n  ${invocation()} serve --set monitoring.prometheus_url=${urls.prometheus} \\`,
+    );
     print(terminal, `    --set monitoring.alertmanager_url=${urls.alertmanager} \\`);
     print(terminal, `    --set monitoring.alertmanager_file=${files.alertmanager}`);
     if (env.SMTP_SMARTHOST === undefined)

@@ -15,6 +15,7 @@ interface TrackArguments {
   readonly store: string;
   readonly artifacts?: string;
   readonly maxArtifactBytes?: string;
+  readonly shutdownTimeout?: string;
 }
 
 export function addTrackCommand(program: Command, terminal: Terminal): void {
@@ -26,6 +27,7 @@ export function addTrackCommand(program: Command, terminal: Terminal): void {
     .option("--store <place>", "SQLite file or postgresql://…", expandHome, defaultStorePath)
     .option("--artifacts <folder>", "folder of the artifacts (default: beside the SQLite file)", expandHome)
     .option("--max-artifact-bytes <number>", "largest artifact that is taken (default: 16 GiB)")
+    .option("--shutdown-timeout <ms>", "from Ctrl-C to the end of what is still open (default: 7000)")
     .option("--debug", "show where an error comes from")
     .addHelpText(
       "after",
@@ -35,18 +37,21 @@ as MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWO
     )
     .action(async (options: TrackArguments) => {
       const credentials = readCredentials(terminal.env);
-      const { artifacts, maxArtifactBytes } = options;
+      const { artifacts, maxArtifactBytes, shutdownTimeout } = options;
       using interrupt = onInterrupt(terminal, "stopping: finishing the requests that have arrived …");
       await using server = await startTrackingServer({
         host: options.host,
         port: wholeNumber("--port", options.port, 65_535),
         store: options.store,
         credentials,
-        log: createLogger({ level: "warn" }),
+        log: createLogger({ level: "warn", stream: terminal.err }),
         ...(artifacts === undefined ? {} : { artifacts }),
         ...(maxArtifactBytes === undefined
           ? {}
           : { maxArtifactBytes: wholeNumber("--max-artifact-bytes", maxArtifactBytes, Number.MAX_SAFE_INTEGER) }),
+        ...(shutdownTimeout === undefined
+          ? {}
+          : { shutdownTimeoutMs: wholeNumber("--shutdown-timeout", shutdownTimeout, 600_000) }),
       });
       note(terminal, `tracking at ${server.url}, runs in ${withoutPassword(options.store)}; Ctrl-C stops`);
       note(terminal, `  MLflow's clients: MLFLOW_TRACKING_URI=${server.url}`);

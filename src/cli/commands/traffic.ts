@@ -5,6 +5,7 @@ import { createRng } from "../../base/rng.ts";
 import { exitCodes, usageError } from "../failure.ts";
 import { percent } from "../format.ts";
 import { onInterrupt } from "../interrupt.ts";
+import { invocation } from "../invocation.ts";
 import { startProgress } from "../progress.ts";
 import { note, print, printJson, type Terminal } from "../terminal.ts";
 
@@ -90,7 +91,7 @@ async function traffic(terminal: Terminal, options: TrafficArguments): Promise<v
     print(terminal, `latency: p50 ${p50} ms, p95 ${p95} ms, p99 ${p99} ms; bad on purpose: ${percent(errors)}`);
   }
   if (failed === sent) {
-    note(terminal, `${options.url} does not answer: start the API with \`cifar serve\` or \`npm start\``);
+    note(terminal, `${options.url} does not answer: start the API with \`${invocation()} serve\` or \`npm start\``);
     terminal.status.code = exitCodes.failed;
   }
 }

@@ -45,13 +45,14 @@ export function addUpCommand(program: Command, terminal: Terminal): void {
     await checkAddress(config.serving.host, config.serving.port);
     const bundle = (await newestBundle(modelsDirectory(config))) ?? (await train(terminal, loaded, options));
     if (bundle === undefined) return;
-    await using tracking = await startTracking(loaded);
+    await using tracking = await startTracking(terminal, loaded);
     await serveUntilStopped(terminal, {
       config,
       bundle,
       // Answered requests are not news here; `cifar serve` logs them all.
       consoleLevel: "warn",
       onListening: ({ url }) => announce(terminal, bundle, { url, tracking }),
+      onStopping: () => void tracking?.close(),
     });
   });
 }
@@ -60,13 +61,16 @@ const trackingPort = 5000;
 const trackingPortsTried = 20;
 
 /** The page of runs on port 5000 or the next free one; none where runs are recorded elsewhere. */
-async function startTracking({ config }: LoadedConfig): Promise<TrackingServer | undefined> {
+async function startTracking({ err }: Terminal, { config }: LoadedConfig): Promise<TrackingServer | undefined> {
   const target = trackingTarget(config.mlflow.tracking_uri, {});
   if (target.kind === "server") return undefined;
-  const log = createLogger({ level: "warn" });
+  const log = createLogger({ level: "warn", stream: err });
   for (let port = trackingPort; ; port++) {
     try {
-      return await startTrackingServer({ port, store: target.path, artifacts: target.artifactRoot, log });
+      return await startTrackingServer({
+        ...{ port, store: target.path, artifacts: target.artifactRoot, log },
+        shutdownTimeoutMs: config.serving.shutdown_timeout_ms,
+      });
     } catch (error) {
       if (!isPipelineError(error, "ADDRESS_UNAVAILABLE") || port >= trackingPort + trackingPortsTried) throw error;
     }

@@ -48,6 +48,15 @@ export const servingSection = z
       .max(300_000)
       .default(0)
       .describe("From SIGTERM, with /health/ready at 503, to the closing of the listener, in milliseconds."),
+    shutdown_timeout_ms: z
+      .int()
+      .min(0)
+      .max(600_000)
+      .default(7000)
+      .describe(
+        "From the closing of the listener, in milliseconds: requests that have arrived are answered, then what is still " +
+          "open is closed.",
+      ),
     api_keys_file: pathText()
       .nullable()
       .default(null)

@@ -1,5 +1,6 @@
 import type { AddressInfo } from "node:net";
 import { dirname, join } from "node:path";
+import { boundedClose, defaultShutdownTimeoutMs } from "../../base/close-server.ts";
 import { PipelineError } from "../../base/errors.ts";
 import { defaultArtifactRoot, openArtifactStore } from "../artifacts.ts";
 import { defaultStorePath, openSqlStore } from "../sql/store.ts";
@@ -19,6 +20,8 @@ export interface TrackingServerOptions {
   readonly credentials?: Credentials;
   readonly maxRequestBytes?: number;
   readonly maxArtifactBytes?: number;
+  /** From close() to the end of what is still open; default 7 s. */
+  readonly shutdownTimeoutMs?: number;
   readonly log?: ServerLog;
 }
 
@@ -36,6 +39,7 @@ export async function startTrackingServer(options: TrackingServerOptions = {}): 
   const artifacts = openArtifactStore({ root: options.artifacts ?? artifactsBeside(path) });
   try {
     const { credentials, maxRequestBytes, maxArtifactBytes, log } = options;
+    const { shutdownTimeoutMs = defaultShutdownTimeoutMs } = options;
     const app = await createTrackingApp({
       store,
       artifacts,
@@ -45,6 +49,7 @@ export async function startTrackingServer(options: TrackingServerOptions = {}): 
       ...(maxArtifactBytes === undefined ? {} : { maxArtifactBytes }),
       ...(log === undefined ? {} : { log }),
     });
+    const closeWithin = boundedClose(app.server);
     await app.listen({ host, port }).catch(async (cause: unknown) => {
       await app.close();
       throw addressError(cause, host, port);
@@ -52,7 +57,7 @@ export async function startTrackingServer(options: TrackingServerOptions = {}): 
     const address = app.server.address() as AddressInfo;
     let closing: Promise<void> | undefined;
     const close = (): Promise<void> => {
-      closing ??= app.close().then(() => store.close());
+      closing ??= closeWithin({ close: () => app.close(), timeoutMs: shutdownTimeoutMs }).then(() => store.close());
       return closing;
     };
     return { url: `http://${hostInUrl(host)}:${address.port}`, close, [Symbol.asyncDispose]: close };

@@ -1,12 +1,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { PipelineError } from "../../base/errors.ts";
+import { availableCores } from "../../base/machine-limits.ts";
 import { workerUrl } from "../../base/worker-url.ts";
 import type { JobEnd, RunningJob, TrialExecutor, TrialJob } from "./executor.ts";
 
@@ -25,7 +25,7 @@ const killAfterMs = 30_000;
  * what is left all the same before it starts the trial again, so that no trial runs twice.
  */
 export function localExecutor(options: LocalExecutorOptions = {}): TrialExecutor {
-  const { maxConcurrent, cores = availableParallelism() } = options;
+  const { maxConcurrent, cores = availableCores() } = options;
   const command = options.command ?? [process.execPath, fileURLToPath(workerUrl("workers/trial-process"))];
   const running = new Set<RunningJob>();
   return {
