@@ -72,7 +72,8 @@ export async function* runExperiment(options: ExperimentOptions): AsyncGenerator
   });
   using _system = watchSystem({
     intervalMs: config.mlflow.system_metrics_seconds * 1000,
-    onSample: (values, sample) => logger.logMetrics(values, sample),
+    since: Date.parse(run.record.createdAt),
+    onSample: (values, step) => logger.logMetrics(values, step),
   });
   logger.logArtifact("config.yaml", { data: configToYaml(config) });
   await logger.flush();

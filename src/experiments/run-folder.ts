@@ -1,9 +1,9 @@
-import { mkdir, readdir, readFile, rm, stat } from "node:fs/promises";
-import { hostname } from "node:os";
+import { mkdir, readdir, readFile, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { z } from "zod";
 import { replaceFile } from "../base/durable.ts";
 import { PipelineError } from "../base/errors.ts";
+import { isHeld, tryLockFile } from "../base/lock-file.ts";
 import { configToYaml } from "../config/flatten.ts";
 import type { Config } from "../config/schema.ts";
 
@@ -28,7 +28,7 @@ export interface RunFolder {
 
 const recordFile = "run.json";
 const configFile = "config.yaml";
-const lockFile = "run.lock";
+const lockName = "run.lock";
 const maxRecordBytes = 1024 * 1024;
 
 export function runsDirectory(config: Config): string {
@@ -134,34 +134,32 @@ async function listRuns(root: string): Promise<readonly RunFolder[]> {
   );
 }
 
+/** Between two signs of life of a run that is being trained; a lock of another host lasts six times as long. */
+const beatMs = 10_000;
+
 /**
  * Keeps other processes off a run while this one trains it. A lock whose process is gone counts for nothing.
  * @throws RESUME_REFUSED when another process has it
  */
 export async function lockRun({ directory, record }: RunFolder): Promise<AsyncDisposable> {
-  const path = join(directory, lockFile);
-  const held = await readFile(path, "utf8").catch(() => undefined);
-  const [pid, host] = held?.split(" ") ?? [];
-  const alive = host === hostname() && Number(pid) !== process.pid && isAlive(Number(pid));
-  if (alive) {
-    throw new PipelineError("RESUME_REFUSED", `run ${record.runId} is being trained by process ${pid}`, {
-      remedy: `wait until it ends, or stop it; if that process is another program, delete ${path}`,
-      details: { pid: Number(pid), path },
+  const path = join(directory, lockName);
+  const lock = await tryLockFile(path, { staleMs: 6 * beatMs });
+  if (!isHeld(lock)) {
+    const { pid, host } = lock;
+    throw new PipelineError("RESUME_REFUSED", `run ${record.runId} is being trained by process ${pid} of ${host}`, {
+      remedy: `wait until it ends, or stop it; if it is not there any more, delete ${path}`,
+      details: { pid, host, path },
     });
   }
-  await replaceFile(path, `${process.pid} ${hostname()}`);
-  return { [Symbol.asyncDispose]: () => rm(path, { force: true }) };
-}
-
-function isAlive(pid: number): boolean {
-  if (!Number.isInteger(pid) || pid < 1) return false;
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    // EPERM: it is there, but somebody else's.
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
+  // A disk that fails is told by the training itself.
+  const beat = setInterval(() => void lock.touch().catch(() => undefined), beatMs);
+  beat.unref();
+  return {
+    async [Symbol.asyncDispose]() {
+      clearInterval(beat);
+      await lock[Symbol.asyncDispose]();
+    },
+  };
 }
 
 async function readRecord(directory: string): Promise<RunRecord | undefined> {

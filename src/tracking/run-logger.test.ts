@@ -220,6 +220,18 @@ describe("RunLogger", () => {
     expect(data.tags).toContainEqual({ key: "training.resumed_from_step", value: "12" });
   });
 
+  it("has each step of a metric once, however often a resumed run or a restarted process does it again", async () => {
+    const first = logger({});
+    for (const step of [1, 2, 3, 2, 3, 4]) first.logMetrics({ loss: step }, step);
+    const { runId } = await first.finish("KILLED");
+    const second = logger({ resumeRunId: runId! });
+    for (const step of [3, 4, 5, 6]) second.logMetrics({ loss: step, fresh: step }, step);
+    await second.finish("FINISHED");
+    const stepsOf = async (key: string) => (await store.getMetricHistory(runId!, key)).items.map(({ step }) => step);
+    expect(await stepsOf("loss")).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(await stepsOf("fresh")).toEqual([3, 4, 5, 6]);
+  });
+
   it("cuts values that are too long and bounds what it holds back", async () => {
     const log = logger({ params: { long: "x".repeat(10_000) } });
     await log.flush();

@@ -46,6 +46,7 @@ export class RunLogger {
   readonly #options: RunLoggerOptions;
   readonly #now: () => number;
   #metrics: Metric[] = [];
+  readonly #lastSteps = new Map<string, number>();
   readonly #params: Map<string, string>;
   readonly #tags: Map<string, string>;
   readonly #artifacts = new Map<string, ArtifactSource>();
@@ -92,9 +93,15 @@ export class RunLogger {
     if (event.type !== "step" || this.#now() - this.#lastWrite >= flushIntervalMs) void this.flush();
   }
 
+  /** Steps of a metric rise: one that is not above the last is known already. */
   logMetrics(values: Readonly<Record<string, number>>, step: number): void {
     const timestamp = this.#now();
-    for (const [key, value] of Object.entries(values)) this.#metrics.push({ key, value, timestamp, step });
+    for (const [key, value] of Object.entries(values)) {
+      // Processes that go on from a checkpoint after one of them was lost tell steps again.
+      if (step <= (this.#lastSteps.get(key) ?? Number.NEGATIVE_INFINITY)) continue;
+      this.#lastSteps.set(key, step);
+      this.#metrics.push({ key, value, timestamp, step });
+    }
     if (this.#metrics.length <= maxPendingMetrics) return;
     // The oldest go, a tenth at a time: dropping one by one would move the whole list each time.
     this.#lost += this.#metrics.splice(0, maxPendingMetrics / 10).length;

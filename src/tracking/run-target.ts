@@ -1,5 +1,6 @@
 import { isPipelineError } from "../base/errors.ts";
 import type { ArtifactAccess } from "./artifacts.ts";
+import { type LoggedSteps, loggedStepsOf, withoutLogged } from "./logged-steps.ts";
 import type { Batch, RunInit, RunUpdate, TrackingStore } from "./store.ts";
 import type { DatasetInput, Param } from "./types.ts";
 
@@ -19,7 +20,10 @@ export interface ModelRegistration {
   readonly path: string;
 }
 
-/** Where one run is written to: a store at once, or an outbox that sends it to a server. */
+/**
+ * Where one run is written to: a store at once, or an outbox that sends it to a server. A run that goes on takes no metric
+ * of a step that it has already.
+ */
 export interface RunTarget {
   /** The store's id; undefined until it has taken the run. */
   readonly runId: string | undefined;
@@ -41,6 +45,7 @@ export function storeTarget({
   readonly artifacts: ArtifactAccess;
 }): RunTarget {
   let run: { readonly runId: string; readonly artifactUri: string } | undefined;
+  let logged: LoggedSteps = {};
   const opened = () => {
     if (run === undefined) throw new Error("the run is not open");
     return run;
@@ -54,12 +59,13 @@ export function storeTarget({
         const { info, data } = await store.getRun(resumeRunId);
         await store.updateRun(resumeRunId, { status: "RUNNING" });
         run = info;
+        logged = loggedStepsOf(data.metrics);
         return { takenParams: data.params };
       }
       run = (await store.createRun(await experimentNamed(store, experimentName), init)).info;
       return { takenParams: [] };
     },
-    logBatch: (batch) => store.logBatch(opened().runId, batch),
+    logBatch: (batch) => store.logBatch(opened().runId, withoutLogged(batch, logged)),
     update: async (update) => {
       await store.updateRun(opened().runId, update);
     },

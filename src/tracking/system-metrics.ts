@@ -5,17 +5,19 @@ import { promisify } from "node:util";
 export interface SystemWatchOptions {
   /** Between two samples; 0: none. */
   readonly intervalMs: number;
-  /** Samples count from 0; names are those of MLflow's own system metrics. */
-  readonly onSample: (values: Readonly<Record<string, number>>, sample: number) => void;
+  /** When the run began, in milliseconds since 1970: the step of a sample is the intervals since then, also when resumed. */
+  readonly since: number;
+  /** Names are those of MLflow's own system metrics. */
+  readonly onSample: (values: Readonly<Record<string, number>>, step: number) => void;
 }
 
 const megabyte = 1_000_000;
 
 /** Samples how busy the machine is, until it is disposed. */
-export function watchSystem({ intervalMs, onSample }: SystemWatchOptions): Disposable {
+export function watchSystem({ intervalMs, since, onSample }: SystemWatchOptions): Disposable {
   if (intervalMs <= 0) return { [Symbol.dispose]: () => undefined };
   let before = cpuTimes();
-  let sample = 0;
+  let last = Number.NEGATIVE_INFINITY;
   let gpu: "unknown" | "there" | "none" = "unknown";
   let stopped = false;
   const take = async (): Promise<void> => {
@@ -33,7 +35,9 @@ export function watchSystem({ intervalMs, onSample }: SystemWatchOptions): Dispo
       gpu = Object.keys(found).length === 0 ? "none" : "there";
       Object.assign(values, found);
     }
-    if (!stopped) onSample(values, sample++);
+    if (stopped) return;
+    last = Math.max(last + 1, Math.round((Date.now() - since) / intervalMs));
+    onSample(values, last);
   };
   const timer = setInterval(() => void take(), intervalMs);
   timer.unref();

@@ -146,6 +146,12 @@ describe("cifar train", () => {
     expect(again.metadata.metrics.validation).toEqual(first.metadata.metrics.validation);
     const [runId, resumedId] = [killed, resumed].map(({ stdout }) => eventsOf(stdout)[0]!.trackingRunId);
     expect(resumedId).toBe(runId);
+    // Replayed steps are recorded once.
+    await using store = await openStore(cwd);
+    const { items } = await store.getMetricHistory(runId as string, "step_loss");
+    const steps = items.map(({ step }) => step);
+    expect(steps).toEqual([...new Set(steps)]);
+    expect(steps).toEqual([1, 10, 20, 30, 40]);
   });
 
   it("stopped by Ctrl-C saves, tells how to go on, refuses other settings and ends in the same bits", async () => {

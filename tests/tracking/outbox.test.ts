@@ -80,6 +80,33 @@ describe("openOutbox", () => {
     expect(items.map(({ info }) => info.runName)).toEqual(["l"]);
   });
 
+  it("sends a resumed run's steps once, also those of before that the server did not have yet", async () => {
+    const { root, start, client } = await place();
+    await using tracking = await client();
+    const directory = join(root, "resumed");
+    const metrics = (...steps: number[]) => ({
+      metrics: steps.map((step) => ({ key: "loss", value: step, timestamp: 1000 + step, step })),
+    });
+    const first = await openOutbox({ directory, ...tracking, retryMs: 20 });
+    await first.openRun({ experimentName: "resumed", init: { runName: "r" } });
+    await first.logBatch(metrics(1, 2, 3));
+    await first.close();
+    const second = await openOutbox({ directory, ...tracking, retryMs: 20 });
+    await second.openRun({ experimentName: "resumed", init: { runName: "r" } });
+    await second.logBatch(metrics(2, 3, 4));
+    await using _server = await start();
+    expect(await second.drain(10_000)).toBe(0);
+    const { runId } = second;
+    await second.close();
+    const third = await openOutbox({ directory, ...tracking, retryMs: 20 });
+    await third.openRun({ experimentName: "resumed", init: {}, resumeRunId: runId! });
+    await third.logBatch(metrics(4, 5));
+    expect(await third.drain(10_000)).toBe(0);
+    await third.close();
+    const { items } = await tracking.store.getMetricHistory(runId!, "loss");
+    expect(items.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5]);
+  });
+
   it("gives up what the server refuses, and goes on", async () => {
     const { root, start, client } = await place();
     await using _server = await start();

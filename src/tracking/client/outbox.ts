@@ -5,6 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { replaceFile } from "../../base/durable.ts";
 import { isPipelineError, PipelineError } from "../../base/errors.ts";
 import type { ArtifactAccess } from "../artifacts.ts";
+import { type LoggedSteps, loggedStepsOf, withoutLogged } from "../logged-steps.ts";
 import { experimentNamed, type RunTarget, registerOnce } from "../run-target.ts";
 import { splitBatch } from "../split-batch.ts";
 import type { Batch, RunInit, RunUpdate, TrackingStore } from "../store.ts";
@@ -13,7 +14,7 @@ import type { DatasetInput } from "../types.ts";
 /** What is done to a run, in the order in which it was done. Doing one twice changes nothing. */
 type Operation =
   | { readonly kind: "create"; readonly experimentName: string; readonly init: RunInit; readonly id: string }
-  | { readonly kind: "resume"; readonly runId: string }
+  | { readonly kind: "resume"; readonly runId?: string }
   | { readonly kind: "batch"; readonly batch: Batch }
   | { readonly kind: "update"; readonly update: RunUpdate }
   | { readonly kind: "inputs"; readonly datasets: readonly DatasetInput[] }
@@ -25,6 +26,8 @@ interface Cursor {
   readonly sent: number;
   readonly runId?: string;
   readonly artifactUri?: string;
+  /** What the server had when the run was resumed. */
+  readonly logged?: LoggedSteps;
 }
 
 export interface OutboxOptions {
@@ -133,7 +136,7 @@ export async function openOutbox(options: OutboxOptions): Promise<Outbox> {
     },
     openRun: async ({ experimentName, resumeRunId, init }) => {
       // A run that goes on has its creation in the file already, or its id from the server.
-      if (size > 0) await append({ kind: "update", update: { status: "RUNNING" } });
+      if (size > 0) await append({ kind: "resume" });
       else if (resumeRunId !== undefined) await append({ kind: "resume", runId: resumeRunId });
       else await append({ kind: "create", experimentName, init, id: randomUUID() });
       return { takenParams: [] };
@@ -184,16 +187,19 @@ async function send(
   { operation, cursor }: { readonly operation: Operation; readonly cursor: Cursor },
 ): Promise<Cursor> {
   if (operation.kind === "create") return create(store, operation, cursor);
+  const known = operation.kind === "resume" ? (operation.runId ?? cursor.runId) : cursor.runId;
+  if (known === undefined) throw noRun(directory);
   if (operation.kind === "resume") {
-    const { info } = await store.updateRun(operation.runId, { status: "RUNNING" });
-    return { ...cursor, runId: info.runId, artifactUri: info.artifactUri };
+    await store.updateRun(known, { status: "RUNNING" });
+    // All that was recorded before stands before this in the file, so the server has it.
+    const { info, data } = await store.getRun(known);
+    return { ...cursor, runId: known, artifactUri: info.artifactUri, logged: loggedStepsOf(data.metrics) };
   }
-  const { runId, artifactUri } = cursor;
-  if (runId === undefined || artifactUri === undefined)
-    throw new PipelineError("TRACKING_INVALID", `the outbox ${directory} does not begin with a run`);
+  const { runId = known, artifactUri, logged = {} } = cursor;
+  if (artifactUri === undefined) throw noRun(directory);
   switch (operation.kind) {
     case "batch":
-      for (const batch of splitBatch(operation.batch)) await logOnce(store, runId, batch);
+      for (const batch of splitBatch(withoutLogged(operation.batch, logged))) await logOnce(store, runId, batch);
       break;
     case "update":
       await store.updateRun(runId, operation.update);
@@ -212,6 +218,10 @@ async function send(
       operation satisfies never;
   }
   return cursor;
+}
+
+function noRun(directory: string): PipelineError {
+  return new PipelineError("TRACKING_INVALID", `the outbox ${directory} does not begin with a run`);
 }
 
 async function create(
