@@ -147,7 +147,7 @@ describe("cifar train", () => {
     const [runId, resumedId] = [killed, resumed].map(({ stdout }) => eventsOf(stdout)[0]!.trackingRunId);
     expect(resumedId).toBe(runId);
     // Replayed steps are recorded once.
-    await using store = await openStore(cwd);
+    await using store = await openSqlStore({ path: join(cwd, "runs", "tracking.sqlite") });
     const { items } = await store.getMetricHistory(runId as string, "step_loss");
     const steps = items.map(({ step }) => step);
     expect(steps).toEqual([...new Set(steps)]);
