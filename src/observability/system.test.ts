@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
@@ -17,7 +17,7 @@ async function fakeProc() {
 describe("createSystemMonitor", () => {
   it("gives CPU use between two samples and memory that is not available", async () => {
     const { procPath, cpu } = await fakeProc();
-    const monitor = createSystemMonitor({ procPath, minIntervalMs: 0 });
+    const monitor = createSystemMonitor({ procPath, cgroupPath: "/nonexistent", minIntervalMs: 0 });
     expect(await monitor.sample()).toMatchObject({ cpuPercent: 10, memoryPercent: 75, source: "proc" });
     await cpu(130, 910);
     expect(await monitor.sample()).toMatchObject({ cpuPercent: 75 });
@@ -25,10 +25,42 @@ describe("createSystemMonitor", () => {
     expect(await monitor.sample()).toMatchObject({ cpuPercent: 75 });
   });
 
+  it("in a container with limits gives the share of what it may use", async () => {
+    const { procPath } = await fakeProc();
+    const cgroupPath = join(procPath, "cgroup");
+    await mkdir(join(procPath, "self"));
+    await writeFile(join(procPath, "self", "cgroup"), "0::/docker/abc\n");
+    await mkdir(join(cgroupPath, "docker", "abc"), { recursive: true });
+    const own = (name: string, text: string) => writeFile(join(cgroupPath, "docker", "abc", name), text);
+    // The limit on the CPU is the group's own, the one on the memory that of the group around it.
+    await own("cpu.max", "150000 100000\n");
+    await own("memory.max", "max\n");
+    await own("memory.current", "1\n");
+    for (const [name, text] of [
+      ["memory.max", "1000000\n"],
+      ["memory.current", "700000\n"],
+      ["memory.stat", "anon 1\ninactive_file 100000\n"],
+    ] as const)
+      await writeFile(join(cgroupPath, "docker", name), text);
+    let now = 0;
+    const monitor = createSystemMonitor({ procPath, cgroupPath, minIntervalMs: 0, now: () => now });
+    await own("cpu.stat", "usage_usec 5000000\nuser_usec 1\n");
+    expect(await monitor.sample()).toMatchObject({
+      cpuPercent: null,
+      memoryPercent: 60,
+      memoryTotalBytes: 1_000_000,
+      memoryAvailableBytes: 400_000,
+      source: "cgroup",
+    });
+    now = 2000;
+    await own("cpu.stat", "usage_usec 7400000\nuser_usec 1\n");
+    expect((await monitor.sample()).cpuPercent).toBeCloseTo(80, 9);
+  });
+
   it("reads at most once per interval", async () => {
     const { procPath, cpu } = await fakeProc();
     let now = 0;
-    const monitor = createSystemMonitor({ procPath, minIntervalMs: 500, now: () => now });
+    const monitor = createSystemMonitor({ procPath, cgroupPath: "/nonexistent", minIntervalMs: 500, now: () => now });
     const first = await monitor.sample();
     await cpu(900, 901);
     now = 499;
@@ -47,7 +79,8 @@ describe("createSystemMonitor", () => {
 
   it("gives plausible figures of this machine", async () => {
     const sample = await createSystemMonitor().sample();
-    for (const percent of [sample.cpuPercent, sample.memoryPercent, sample.diskPercent]) {
+    // In a container with a quota the first reading has no percentage of the CPU.
+    for (const percent of [sample.cpuPercent ?? 0, sample.memoryPercent, sample.diskPercent]) {
       expect(percent).toBeGreaterThanOrEqual(0);
       expect(percent).toBeLessThanOrEqual(100);
     }

@@ -1,10 +1,14 @@
 import { readFile, statfs } from "node:fs/promises";
 import { cpus, freemem, loadavg, totalmem } from "node:os";
 import { availableCores } from "../base/machine-limits.ts";
+import { type CgroupSample, readCgroup } from "./cgroup.ts";
 import { createGpuMonitor, type GpuMonitor, type GpuSample } from "./gpu.ts";
 import { type IoCounters, parseDisks, parseNetwork } from "./io-counters.ts";
 
-/** Load of the machine. A figure that this platform can't give is null. */
+/**
+ * Load of the machine, or, in a container with limits (control groups, version 2), of what it may use: 100 % of the CPU is
+ * its quota then, 100 % of the memory its limit. A figure that this platform can't give is null.
+ */
 export interface SystemSample {
   /** Percent of all cores, since the previous sample. */
   readonly cpuPercent: number | null;
@@ -19,8 +23,8 @@ export interface SystemSample {
   readonly diskFreeBytes: number | null;
   /** Resident memory of this process. */
   readonly processMemoryBytes: number;
-  /** Where the figures come from; "os" counts reclaimable memory as used on some platforms. */
-  readonly source: "proc" | "os";
+  /** Where the memory's figures come from; "os" counts reclaimable memory as used on some platforms. */
+  readonly source: "cgroup" | "proc" | "os";
   /** Network and disk traffic; a part that this platform can't give is undefined. */
   readonly io?: IoCounters;
   readonly gpus?: readonly GpuSample[];
@@ -37,6 +41,7 @@ export interface SystemMonitorOptions {
   readonly minIntervalMs?: number;
   /** Where /proc is; tests use a folder of their own. */
   readonly procPath?: string;
+  readonly cgroupPath?: string;
   readonly gpu?: GpuMonitor;
   /** Milliseconds, monotonic. */
   readonly now?: () => number;
@@ -52,6 +57,7 @@ export function createSystemMonitor({
   diskPath = ".",
   minIntervalMs = 500,
   procPath = "/proc",
+  cgroupPath = "/sys/fs/cgroup",
   gpu = createGpuMonitor(),
   now = () => performance.now(),
 }: SystemMonitorOptions = {}): SystemMonitor {
@@ -60,15 +66,16 @@ export function createSystemMonitor({
   let last: { readonly at: number; readonly sample: Promise<SystemSample> } | undefined;
 
   async function read(): Promise<SystemSample> {
+    const group = await readCgroup({ procPath, cgroupPath });
     const [times, memory, disk, io] = await Promise.all([
-      cpuTimes(procPath),
-      memoryOf(procPath),
+      group.cpu === undefined ? cpuTimes(procPath) : groupTimes(group.cpu, now()),
+      memoryOf(procPath, group),
       diskOf(diskPath),
       ioOf(procPath),
     ]);
     if (previous === undefined) {
-      // Without an earlier reading: the mean since the machine started.
-      previousPercent = percent(times.busy, times.total);
+      // Without an earlier reading: the mean since the machine started; a group's start is not known.
+      previousPercent = group.cpu === undefined ? percent(times.busy, times.total) : null;
     } else if (times.total > previous.total) {
       previousPercent = percent(times.busy - previous.busy, times.total - previous.total);
     }
@@ -119,7 +126,16 @@ async function cpuTimes(procPath: string): Promise<CpuTimes> {
   return { busy, total };
 }
 
-async function memoryOf(procPath: string) {
+/** Core seconds that the group used, and could have used by now. */
+function groupTimes({ usedSeconds, cores }: NonNullable<CgroupSample["cpu"]>, nowMs: number): CpuTimes {
+  return { busy: usedSeconds, total: (nowMs / 1000) * cores };
+}
+
+async function memoryOf(procPath: string, { memory }: CgroupSample) {
+  if (memory !== undefined && memory.limitBytes < totalmem()) {
+    const { limitBytes: total, usedBytes } = memory;
+    return { total, available: Math.max(0, total - usedBytes), source: "cgroup" as const };
+  }
   const text = (await readProc(`${procPath}/meminfo`)) ?? "";
   const kib = (key: string) => Number(new RegExp(`^${key}: +(\\d+) kB$`, "m").exec(text)?.[1]);
   const [total, available] = [kib("MemTotal") * 1024, kib("MemAvailable") * 1024];

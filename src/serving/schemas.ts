@@ -167,7 +167,7 @@ export const systemSchema = z
     disk_total_bytes: z.number().nullable(),
     disk_free_bytes: z.number().nullable(),
     process_memory_bytes: z.number(),
-    source: z.enum(["proc", "os"]),
+    source: z.enum(["cgroup", "proc", "os"]),
   })
   .meta({ id: "SystemMetrics", description: "A figure that the platform can't give is null" });
 
