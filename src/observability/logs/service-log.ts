@@ -3,6 +3,7 @@ import { basename, join } from "node:path";
 import type { MetricSource } from "../instruments.ts";
 import { setCounter } from "../instruments.ts";
 import { createLogger, type Logger, type LogLevel } from "../logger.ts";
+import { type ConsoleOutput, consoleOutput, type LineSink } from "./console-output.ts";
 import { codeOfLine, RecentErrors } from "./recent-errors.ts";
 import { RotatingFile } from "./rotating-file.ts";
 import { openSyslog, type Syslog } from "./syslog.ts";
@@ -27,12 +28,9 @@ export interface ServiceLogOptions {
   readonly syslog?: string | null;
   readonly maxBytes?: number;
   readonly backups?: number;
+  /** Default: the process's, without ever waiting for them. */
   readonly stdout?: LineSink;
   readonly stderr?: LineSink;
-}
-
-interface LineSink {
-  write(text: string): unknown;
 }
 
 /** What /logs/stats tells of one file; counts are those since the start of the process. */
@@ -96,11 +94,11 @@ const complaintIntervalMs = 60_000;
  */
 export function openServiceLog(options: ServiceLogOptions): ServiceLog {
   const { directory, level = "info", consoleLevel = "info", syslog: target = null } = options;
-  const { stdout = process.stdout, stderr = process.stderr } = options;
   const lines: Record<string, number> = Object.fromEntries(Object.values(levelNames).map((name) => [name, 0]));
   const destinations = [
     ...(directory === null ? [] : Object.values(logFileNames)),
     ...(target === null ? [] : ["syslog"]),
+    ...["stdout", "stderr"],
   ];
   const failures: Record<string, number> = Object.fromEntries(destinations.map((name) => [name, 0]));
   const recentErrors = new RecentErrors();
@@ -116,6 +114,13 @@ export function openServiceLog(options: ServiceLogOptions): ServiceLog {
     const msg = `log lines are lost: ${destination}: ${reason}`;
     stderr.write(`${JSON.stringify({ level: "error", time, service: "cifar10-api", channel: "system", msg })}\n`);
   };
+  const consoles: ConsoleOutput[] = [];
+  const openConsole = (name: "stdout" | "stderr"): LineSink => {
+    const output = consoleOutput(process[name], fail(name));
+    consoles.push(output);
+    return output;
+  };
+  const { stdout = openConsole("stdout"), stderr = openConsole("stderr") } = options;
   const files = directory === null ? undefined : openFiles(directory, options, fail);
   const syslog: Syslog | undefined =
     target === null ? undefined : openSyslog({ target, appName: "cifar10-api", onFailure: fail("syslog") });
@@ -177,7 +182,7 @@ export function openServiceLog(options: ServiceLogOptions): ServiceLog {
     },
     [Symbol.asyncDispose]() {
       for (const each of Object.values(files ?? {})) each.close();
-      closing ??= syslog?.[Symbol.asyncDispose]() ?? Promise.resolve();
+      closing ??= Promise.all([syslog, ...consoles].map((each) => each?.[Symbol.asyncDispose]())).then(() => undefined);
       return closing;
     },
   };
