@@ -1,5 +1,18 @@
-import { closeSync, copyFileSync, fstatSync, ftruncateSync, mkdirSync, openSync, renameSync, writeSync } from "node:fs";
-import { dirname } from "node:path";
+import {
+  closeSync,
+  copyFileSync,
+  fstatSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { identityOf } from "../../base/process-identity.ts";
 
 export interface RotatingFileOptions {
   readonly path: string;
@@ -7,6 +20,8 @@ export interface RotatingFileOptions {
   readonly maxBytes?: number;
   /** Kept as path.1 (the newest) to path.N; default 5. */
   readonly backups?: number;
+  /** What a reader that follows the file gets to keep up with it before and after it is emptied; default 250 ms. */
+  readonly settleMs?: number;
   /** Called for each line that could not be written. */
   readonly onFailure?: (error: unknown) => void;
   /** Milliseconds, monotonic. */
@@ -32,8 +47,10 @@ const retryMs = 5000;
 /**
  * A log file of bounded size whose name never changes hands: when it is full its content is copied to path.1 and the
  * file is emptied in place, so that a `tail -f` that has it open goes on with the new lines (a renamed file would leave
- * it with the old ones). Lines are written at once, in whole and in order: nothing is lost when the process ends. A full
- * disk or a missing right loses lines, counts them and never throws; writing goes on as soon as it is possible.
+ * it with the old ones). A reader needs a moment to see the last lines before the file is emptied, and that it was
+ * emptied before it grows again: in these two moments (`settleMs` each) new lines go to a file beside it, which then
+ * becomes the file's beginning. Lines are written at once, in whole and in order: nothing is lost when the process ends.
+ * A full disk or a missing right loses lines, counts them and never throws; writing goes on as soon as it is possible.
  */
 export class RotatingFile {
   readonly #options: Required<RotatingFileOptions>;
@@ -47,11 +64,14 @@ export class RotatingFile {
   #retryAt = Number.NEGATIVE_INFINITY;
   /** Whether the file ends in the middle of a line, after a write that the disk took only a part of. */
   #torn = false;
+  /** While readers settle: where new lines go. */
+  #aside: { readonly fd: number; readonly path: string; timer: NodeJS.Timeout; emptied: boolean } | undefined;
 
   constructor(options: RotatingFileOptions) {
     this.#options = {
       maxBytes: 10_000_000,
       backups: 5,
+      settleMs: 250,
       onFailure: () => undefined,
       now: () => performance.now(),
       ...options,
@@ -66,9 +86,11 @@ export class RotatingFile {
       return;
     }
     this.#attempt(() => {
-      const fd = this.#open();
+      const main = this.#open();
       const bytes = Buffer.from(this.#torn ? `\n${line}` : line);
-      if (this.#bytes > 0 && this.#bytes + bytes.length > this.#options.maxBytes) this.#rotate(fd);
+      const isFull = this.#bytes > 0 && this.#bytes + bytes.length > this.#options.maxBytes;
+      if (isFull && this.#aside === undefined) this.#rotate(main);
+      const fd = this.#aside?.fd ?? main;
       let done = 0;
       try {
         while (done < bytes.length) done += writeSync(fd, bytes, done);
@@ -94,6 +116,7 @@ export class RotatingFile {
   }
 
   close(): void {
+    this.#attempt(() => this.#finishRotation());
     if (this.#fd !== undefined) closeSync(this.#fd);
     this.#fd = undefined;
     this.#retryAt = Number.POSITIVE_INFINITY;
@@ -116,22 +139,67 @@ export class RotatingFile {
     mkdirSync(dirname(this.#options.path), { recursive: true });
     // Appending: also two processes that share the file write whole lines, and an emptied file is written from its start.
     this.#fd = openSync(this.#options.path, "a");
+    for (const left of leftAside(this.#options.path)) this.#append(this.#fd, left);
     this.#bytes = fstatSync(this.#fd).size;
     return this.#fd;
   }
 
+  /** Begins to rotate: what readers have not seen yet stands still for a moment. */
   #rotate(fd: number): void {
-    const { path, backups, maxBytes } = this.#options;
+    const { path, maxBytes, settleMs } = this.#options;
     // Another process may have emptied the file already.
     this.#bytes = fstatSync(fd).size;
     if (this.#bytes < maxBytes / 2) return;
-    for (let i = backups - 1; i >= 1; i--) renameIfThere(`${path}.${i}`, `${path}.${i + 1}`);
-    if (backups > 0) copyFileSync(path, `${path}.1`);
-    ftruncateSync(fd, 0);
+    const aside = `${path}${asideMark}${process.pid}`;
+    const timer = setTimeout(() => this.#attempt(() => this.#empty()), settleMs);
+    timer.unref();
+    this.#aside = { fd: openSync(aside, "a"), path: aside, timer, emptied: false };
+    if (this.#torn) writeSync(fd, "\n");
     this.#bytes = 0;
     this.#torn = false;
     this.#rotations++;
   }
+
+  #empty(): void {
+    const aside = this.#aside;
+    if (aside === undefined || this.#fd === undefined || aside.emptied) return;
+    const { path, backups, settleMs } = this.#options;
+    for (let i = backups - 1; i >= 1; i--) renameIfThere(`${path}.${i}`, `${path}.${i + 1}`);
+    if (backups > 0) copyFileSync(path, `${path}.1`);
+    ftruncateSync(this.#fd, 0);
+    aside.emptied = true;
+    aside.timer = setTimeout(() => this.#attempt(() => this.#finishRotation()), settleMs);
+    aside.timer.unref();
+  }
+
+  /** The lines of the meantime become the beginning of the file. */
+  #finishRotation(): void {
+    const aside = this.#aside;
+    if (aside === undefined || this.#fd === undefined) return;
+    clearTimeout(aside.timer);
+    this.#empty();
+    clearTimeout(aside.timer);
+    this.#append(this.#fd, aside.path);
+    closeSync(aside.fd);
+    this.#aside = undefined;
+    this.#bytes = fstatSync(this.#fd).size;
+  }
+
+  #append(fd: number, path: string): void {
+    const bytes = readFileSync(path);
+    for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
+    rmSync(path);
+  }
+}
+
+const asideMark = ".next-";
+
+/** What processes that were killed while they rotated have left beside the file. */
+function leftAside(path: string): string[] {
+  return readdirSync(dirname(path))
+    .filter((name) => name.startsWith(`${basename(path)}${asideMark}`))
+    .filter((name) => identityOf(Number(name.slice(name.lastIndexOf("-") + 1))) === undefined)
+    .map((name) => join(dirname(path), name));
 }
 
 function renameIfThere(from: string, to: string): void {
