@@ -7,8 +7,9 @@ import type { TrainingRequest } from "./training-request.ts";
 import type { TrainingCommand, TrainingReply } from "./worker-protocol.ts";
 
 /**
- * Runs an experiment in a thread of its own. When the signal aborts, the training saves a checkpoint and ends with the
- * reason "aborted"; when the caller stops pulling, the thread is ended at once.
+ * Runs an experiment in a thread of its own. When the signal aborts or the caller stops pulling, the training saves a
+ * checkpoint and ends with the reason "aborted". The thread is never ended inside a step: ONNX Runtime would end the
+ * whole process by an abort.
  * @throws what runTraining throws; TRAINING_WORKER_FAILED when the thread dies
  */
 export async function* trainInWorker(
@@ -19,7 +20,9 @@ export async function* trainInWorker(
   const replies: TrainingReply[] = [];
   let failure: Error | undefined;
   let wake = (): void => undefined;
+  let isOver = false;
   worker.on("message", (reply: TrainingReply) => {
+    isOver ||= reply.type !== "event";
     replies.push(reply);
     wake();
   });
@@ -58,6 +61,12 @@ export async function* trainInWorker(
     }
   } finally {
     signal.removeEventListener("abort", abort);
+    if (!isOver) abort();
+    while (!isOver && failure === undefined) {
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+    }
     await worker.terminate();
   }
 }
