@@ -74,16 +74,13 @@ export async function startRay(ray: string): Promise<RayCluster> {
     ...{ address, tokenFile, client },
     async addNode() {
       hosts += 1;
-      const roomBefore = await room(client);
-      const child = await start([
-        "--address",
-        `127.0.0.2:${port}`,
-        "--node-ip-address",
-        `127.0.0.${hosts}`,
-        "--num-cpus",
-        "1",
-      ]);
-      await until("a node of Ray", async () => (await room(client)) > roomBefore);
+      const host = `127.0.0.${hosts}`;
+      const child = await start(["--address", `127.0.0.2:${port}`, "--node-ip-address", host, "--num-cpus", "1"]);
+      // By its name: a node that has just been killed still counts among the others.
+      await until("a node of Ray", async () => {
+        const nodes = await client.nodes().catch(() => []);
+        return nodes.some((resources) => `node:${host}` in resources);
+      });
       return { kill: () => endTree(child, "SIGKILL") };
     },
     async [Symbol.asyncDispose]() {
@@ -91,11 +88,6 @@ export async function startRay(ray: string): Promise<RayCluster> {
       await rm(folder, { recursive: true, force: true });
     },
   };
-}
-
-async function room(client: RayClient): Promise<number> {
-  const nodes = await client.nodes().catch(() => []);
-  return nodes.reduce((sum, { CPU = 0 }) => sum + CPU, 0);
 }
 
 async function until(what: string, holds: () => Promise<boolean>): Promise<void> {

@@ -23,12 +23,9 @@ const small = [
   ...["dataset.source=synthetic", "dataset.limit=400", "model.name=airbench", "model.width=0.125"],
   ...["model.airbench.whitening_samples=200", "training.batch_size=32", "training.num_epochs=4", "training.seed=7"],
   ...["evaluation.batch_size=100", "ray_tune.num_samples=4", "ray_tune.resources_per_trial.cpu=1"],
-  // One after another: a trial that learns, one that learns more, and two that can't but be pruned at the first rung.
+  // One after another: a trial that learns, one that learns more, and one that learns nothing, which the first rung stops.
   ...["ray_tune.max_concurrent=1", "ray_tune.search.algorithm=grid", "ray_tune.metric=val_loss"],
-  ...[
-    "ray_tune.scheduler.reduction_factor=2",
-    "ray_tune.parameters={learning_rate: {values: [0.02, 0.2, 1e-6, 2e-6]}}",
-  ],
+  ...["ray_tune.scheduler.reduction_factor=2", "ray_tune.parameters={learning_rate: {values: [0.02, 0.2, 1e-6, 0.1]}}"],
 ];
 
 describe("entrypoint", () => {
@@ -134,7 +131,7 @@ describe.skipIf(ray === undefined)(`cifar tune --executor ray${ray === undefined
 
   it("stops the jobs of trials that are pruned", async () => {
     const pruned = (await study()).trials.filter(({ reason }) => reason === "pruned");
-    expect(pruned.map(({ number }) => number)).toEqual([2, 3]);
+    expect(pruned.map(({ number }) => number)).toContain(2);
     for (const { handle } of pruned)
       expect(await cluster.client.job(handle!.replace("ray:", ""))).toMatchObject({ status: "STOPPED" });
   });
