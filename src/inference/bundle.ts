@@ -4,7 +4,7 @@ import { mkdir, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { z } from "zod";
-import { isMissing, syncFolder, writeFileDurably } from "../base/durable.ts";
+import { ignoreMissing, syncFolder, writeFileDurably } from "../base/durable.ts";
 import { isPipelineError, PipelineError } from "../base/errors.ts";
 import { encodeSafetensors } from "../tensor/safetensors.ts";
 import type { Named, Tensor } from "../tensor/tensor.ts";
@@ -201,9 +201,4 @@ function existing(folder: string, cause?: unknown): PipelineError {
     details: { path: folder },
     cause,
   });
-}
-
-function ignoreMissing(error: unknown): undefined {
-  if (!isMissing(error)) throw error;
-  return undefined;
 }

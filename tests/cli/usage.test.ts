@@ -49,6 +49,16 @@ describe("cifar", () => {
   });
 
   it.each([
+    [() => folder, "it is a folder"],
+    [() => join(folder, "none", "x.png"), "there is no folder"],
+    [() => "/dev/null", "it is a device"],
+  ])("refuses an output file that can't be one, before it loads any image: %s", async (out, why) => {
+    const { code, err } = await cifar("data", "preview", "--out", out(), "--set", "dataset.source=/nowhere");
+    expect(code).toBe(2);
+    expect(err).toContain(why);
+  });
+
+  it.each([
     [["--set", "training.batchsize=3"], "did you mean training.batch_size?"],
     [["--set", "training.batch_size=0"], "training.batch_size is 0 but must be a whole number >= 1"],
     [["--set", "training.batch_size"], "write it as section.key=value"],

@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { obstacleTo } from "../../base/durable.ts";
 import { expandHome } from "../../base/home-path.ts";
 import type { ImageDataset } from "../../data/dataset.ts";
 import { type SplitReport, verifyDataset } from "../../data/verify.ts";
@@ -69,6 +70,10 @@ export function addDataCommand(program: Command, terminal: Terminal): void {
       const wanted = Number(options.views);
       if (!/^\d{1,2}$/.test(options.views) || wanted > 16) {
         throw usageError(`--views ${options.views}`, "use a whole number from 0 to 16");
+      }
+      const obstacle = await obstacleTo(file);
+      if (obstacle !== undefined) {
+        throw usageError(`--out ${file} can't be written: ${obstacle}`, "name a file in a folder that is there");
       }
       const dataset = await load(terminal, options);
       if (dataset === undefined) return;
