@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { type AddressInfo, createServer } from "node:net";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -56,6 +56,22 @@ describe("cifar", () => {
     const { code, err } = await cifar("data", "preview", "--out", out(), "--set", "dataset.source=/nowhere");
     expect(code).toBe(2);
     expect(err).toContain(why);
+  });
+
+  it("calls a damaged model damaged, in choosing as in listing", async () => {
+    const checkpoints = join(folder, "damaged-models");
+    await mkdir(join(checkpoints, "models", "broken"), { recursive: true });
+    await writeFile(join(checkpoints, "models", "broken", "metadata.json"), "{");
+    const place = ["--set", `training.checkpoint_dir=${checkpoints}`];
+    for (const command of [["serve"], ["evaluate"], ["predict", "x.png"]]) {
+      const { code, err } = await cifar(...command, ...place);
+      expect(code).toBe(1);
+      expect(err).toMatch(/no model in .* can be used: .*broken.*is damaged: it is not valid JSON/);
+      expect(err).toContain("code: BUNDLE_DAMAGED");
+    }
+    const listing = await cifar("models", "--bundles", ...place);
+    expect(listing.err).toContain("damaged:");
+    expect(listing.out).not.toContain("no model bundle");
   });
 
   it.each([
