@@ -2,7 +2,7 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { isPipelineError, PipelineError } from "../base/errors.ts";
 import { type CifarData, type CifarFormat, type CifarName, cifarFormats, cifarSide, readCifarFolder } from "./cifar.ts";
-import { cacheFolderOf, readCache, unpackToCache } from "./cifar-cache.ts";
+import { loadArchive, readCopy, unpackCopy } from "./cifar-cache.ts";
 import type { ImageDataset } from "./dataset.ts";
 import { digestOf } from "./digest.ts";
 import { download, hasChecksum } from "./download.ts";
@@ -68,8 +68,8 @@ async function loadOfficial(name: CifarName, options: LoadDatasetOptions): Promi
   const format: CifarFormat = cifarFormats[name];
   const { file, md5, url } = format.archive;
   const checksum = { algorithm: "md5", hex: md5 } as const;
-  const cache = { name, folder: join(dataDir, `${name}-${md5.slice(0, 12)}`), onProgress, signal };
-  const cached = await readCache(cache);
+  const cache = { name, dataDir, onProgress, signal };
+  const cached = await readCopy(md5, cache);
   if (cached !== undefined) return cached;
 
   const archive = join(dataDir, file);
@@ -91,7 +91,7 @@ async function loadOfficial(name: CifarName, options: LoadDatasetOptions): Promi
       throw unavailable(format, archive, cause.message, cause);
     }
   }
-  return unpackToCache(archive, cache);
+  return unpackCopy(archive, md5, cache);
 }
 
 async function loadPath(name: CifarName, options: LoadDatasetOptions): Promise<CifarData> {
@@ -104,8 +104,7 @@ async function loadPath(name: CifarName, options: LoadDatasetOptions): Promise<C
     });
   });
   if (info.isDirectory()) return readUnpacked(name, source);
-  const cache = { name, folder: await cacheFolderOf(dataDir, name, source), onProgress, signal };
-  return (await readCache(cache)) ?? unpackToCache(source, cache);
+  return loadArchive(source, { name, dataDir, onProgress, signal });
 }
 
 /** The official folder itself, or one that holds it. */

@@ -145,6 +145,23 @@ describe("cifar", () => {
     expect((await readFile(file)).subarray(1, 4).toString()).toBe("PNG");
   });
 
+  it("lists the unpacked copies in the data folder", async () => {
+    const dataDir = join(folder, "copies");
+    const copy = join(dataDir, "cifar10-0123456789ab");
+    const place = ["--set", `dataset.data_dir=${dataDir}`];
+    expect((await cifar("data", "list", ...place)).out).toContain("no unpacked copy in");
+    await mkdir(copy, { recursive: true });
+    const archives = [{ path: "/some/where.tar.gz", key: "" }];
+    const md5 = "0123456789abcdef0123456789abcdef";
+    await writeFile(join(copy, "complete.json"), JSON.stringify({ version: 2, name: "cifar10", md5, archives }));
+    await writeFile(join(copy, "test_batch.bin"), Buffer.alloc(3_000_000));
+    expect((await cifar("data", "list", ...place)).out).toMatch(
+      /cifar10 +.*cifar10-0123456789ab +\S+ M\w* +\/some\/where/,
+    );
+    const { copies } = JSON.parse((await cifar("data", "list", "--json", ...place)).out);
+    expect(copies).toMatchObject([{ name: "cifar10", folder: copy, archives: ["/some/where.tar.gz"] }]);
+  });
+
   it("finds out what is missing, with the remedy", async () => {
     const { out } = await cifar("doctor", "--json", "--set", "dataset.source=/nowhere/cifar.tar.gz");
     const { healthy, findings } = JSON.parse(out);
