@@ -7,8 +7,8 @@ import { storageError } from "./storage-error.ts";
 
 /** Files that are whole or absent, also after a crash: written, flushed to the disk, renamed. */
 
-/** Writes a new file and flushes it to the disk. @throws STORAGE_FAILED */
-export async function writeFileDurably(path: string, data: string | Uint8Array): Promise<void> {
+/** Writes a new file, part after part, and flushes it to the disk. @throws STORAGE_FAILED */
+export async function writeFileDurably(path: string, data: string | Uint8Array | readonly Uint8Array[]): Promise<void> {
   try {
     await using file = await open(path, "wx");
     await file.writeFile(data);

@@ -6,7 +6,7 @@ import { pipeline } from "node:stream/promises";
 import { z } from "zod";
 import { ignoreMissing, syncFolder, writeFileDurably } from "../base/durable.ts";
 import { isPipelineError, PipelineError } from "../base/errors.ts";
-import { encodeSafetensors } from "../tensor/safetensors.ts";
+import { safetensorsParts } from "../tensor/safetensors.ts";
 import type { Named, Tensor } from "../tensor/tensor.ts";
 import { type BundleMetadata, bundleMetadataSchema } from "./bundle-metadata.ts";
 
@@ -167,7 +167,7 @@ export async function writeBundle({ directory, modelBytes, weights, metadata }: 
     await writeFileDurably(join(temporary, modelFile), modelBytes);
     if (weights !== undefined) {
       const architecture = metadata.model.architecture;
-      const file = encodeSafetensors({ tensors: weights, metadata: { architecture } });
+      const file = safetensorsParts({ tensors: weights, metadata: { architecture } });
       await writeFileDurably(join(temporary, weightsFile), file);
     }
     await writeFileDurably(join(temporary, metadataFile), Buffer.from(`${JSON.stringify(parsed.data, null, 2)}\n`));
