@@ -6,7 +6,16 @@ import { isPipelineError, PipelineError } from "../base/errors.ts";
 import { extractMembers } from "./archive.ts";
 import { writeFolderAtomically } from "./atomic-folder.ts";
 import { type CifarData, type CifarName, cifarFiles, cifarFormats, maxNamesBytes, readCifarFolder } from "./cifar.ts";
-import { copyFolder, encodeNote, identityOf, listCopies, noteFile, pruneCopies, writeNote } from "./cifar-copies.ts";
+import {
+  copyFolder,
+  encodeNote,
+  hasCopy,
+  identityOf,
+  listCopies,
+  noteFile,
+  pruneCopies,
+  writeNote,
+} from "./cifar-copies.ts";
 import type { OnDataProgress } from "./progress.ts";
 
 export interface CifarCacheOptions {
@@ -20,8 +29,7 @@ export interface CifarCacheOptions {
 /** The unpacked copy of an archive of that content, or undefined when there is none. @throws DATA_CORRUPT when it was damaged */
 export async function readCopy(md5: string, { name, dataDir }: CifarCacheOptions): Promise<CifarData | undefined> {
   const folder = copyFolder(dataDir, name, md5);
-  const copies = await listCopies(dataDir);
-  if (!copies.some((copy) => copy.folder === folder)) return undefined;
+  if (!(await hasCopy(dataDir, name, md5))) return undefined;
   try {
     return await readCifarFolder(folder, cifarFormats[name]);
   } catch (cause) {

@@ -47,6 +47,10 @@ export async function writeNote(dataDir: string, note: NoteByContent): Promise<v
   await replaceFile(join(copyFolder(dataDir, note.name, note.md5), noteFile), encodeNote(note));
 }
 
+export async function hasCopy(dataDir: string, name: CifarName, md5: string): Promise<boolean> {
+  return (await readNote(copyFolder(dataDir, name, md5))) !== undefined;
+}
+
 /** Every unpacked copy in the data folder, sorted by folder. */
 export async function listCopies(dataDir: string): Promise<readonly CifarCopy[]> {
   const names = ((await readdir(dataDir).catch(ignoreMissing)) ?? []).sort();

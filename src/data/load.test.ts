@@ -8,7 +8,7 @@ import { pack } from "tar-stream";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { cifarFiles, cifarFormats } from "./cifar.ts";
 import { listCopies } from "./cifar-copies.ts";
-import { type LoadDatasetOptions, loadDataset } from "./load.ts";
+import { fetchDataset, type LoadDatasetOptions, loadDataset } from "./load.ts";
 import type { DataProgress } from "./progress.ts";
 
 let root: string;
@@ -117,6 +117,18 @@ describe("loadDataset", () => {
         /switched off.*cifar-10-binary\.tar\.gz elsewhere and put it at .*dataset\.source=PATH.*CIFAR_SOURCE.*synthetic/,
       ),
     });
+  });
+
+  it("fetches without reading a single image", async () => {
+    const dataDir = join(root, "fetched");
+    const options = { name: "cifar10", source: "official", dataDir, offline: true } as const;
+    await expect(fetchDataset(options)).rejects.toMatchObject({ code: "DATA_UNAVAILABLE" });
+    await fetchDataset({ ...options, source: archive });
+    const copy = join(dataDir, "cifar10-c32a1d4ab5d0");
+    await mkdir(copy, { recursive: true });
+    await writeFile(join(copy, "complete.json"), JSON.stringify({ version: 1, name: "cifar10", archive }));
+    await fetchDataset(options);
+    await expect(loadDataset(options)).rejects.toMatchObject({ code: "DATA_CORRUPT" });
   });
 
   it("says so when the download is impossible", async () => {

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { isPipelineError, PipelineError } from "../../base/errors.ts";
 import type { LoadedConfig } from "../../config/load.ts";
-import { loadConfiguredDataset } from "../../experiments/configured-dataset.ts";
+import { fetchConfiguredDataset } from "../../experiments/configured-dataset.ts";
 import { statementOf } from "../../experiments/error-transfer.ts";
 import { modelsDirectory } from "../../experiments/run-folder.ts";
 import { type Bundle, newestBundle, readBundle } from "../../inference/bundle.ts";
@@ -119,7 +119,7 @@ async function prepare(
   const { signal } = interrupt;
   print(terminal, `images: ${source === "official" ? `${name}, official download` : source}`);
   try {
-    await loadConfiguredDataset(config, { offline, signal, onProgress: display.onProgress });
+    await fetchConfiguredDataset(config, { offline, signal, onProgress: display.onProgress });
     return source;
   } catch (error) {
     display.stop();
