@@ -11,7 +11,7 @@ export interface Answer {
 }
 
 export async function predict(files: readonly string[], models = "checkpoints/models"): Promise<readonly Answer[]> {
-  const bundle = await newestBundle(models);
+  const { bundle } = await newestBundle(models);
   if (bundle === undefined) throw new Error(`no model in ${models}: train one with \`node bin/cifar.mjs train\``);
   const { metadata, modelPath } = bundle;
   const { classes, preprocessing } = metadata;

@@ -54,7 +54,8 @@ export const errorCodes = {
   SHAPE_MISMATCH: "the shapes or element types of operands do not fit together",
   SHUTTING_DOWN: "the server is shutting down and takes no new work",
   STATE_MISMATCH: "saved state does not fit the graph it is loaded into",
-  STORAGE_FAILED: "a file or folder could not be used: the disk is full, read-only or broken, or its rights forbid it",
+  STORAGE_FAILED:
+    "a file or folder could not be used: the disk is full, read-only or broken, rights forbid it, or something else is there",
   STUDY_BUSY: "another process works on the study",
   STUDY_DAMAGED: "the journal of a study is altered or incomplete",
   STUDY_EXISTS: "there is a study at that place already",

@@ -8,6 +8,8 @@ const reasons: Readonly<Record<string, readonly [reason: string, remedy: string]
   EPERM: ["the operation is not permitted", "choose another folder, or change the rights"],
   SQLITE_FULL: ["the disk is full", "free some space on it, or choose another place"],
   SQLITE_READONLY: ["the database is read-only", "choose another place, or change the rights"],
+  ENAMETOOLONG: ["the name is too long", "choose a shorter one"],
+  ELOOP: ["its links lead in a circle", "name the file itself"],
   EIO: ["the disk reports an error", "check the disk"],
 };
 

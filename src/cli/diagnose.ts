@@ -143,7 +143,7 @@ async function folder(name: string, path: string, key: string): Promise<Finding>
 
 async function bundles(config: Config): Promise<Finding> {
   const root = modelsDirectory(config);
-  const listing = await listBundles(root, { check: "metadata" });
+  const listing = await listBundles(root);
   const [newest] = listing.bundles;
   if (listing.damaged.length > 0) {
     const detail = `${listing.damaged.length} damaged in ${root}: ${firstLine(listing.damaged[0]!.error.message)}`;

@@ -1,38 +1,35 @@
 import { createHash } from "node:crypto";
-import { realpath, stat } from "node:fs/promises";
+import { createReadStream } from "node:fs";
 import { join } from "node:path";
 import { writeFileDurably } from "../base/durable.ts";
 import { isPipelineError, PipelineError } from "../base/errors.ts";
 import { extractMembers } from "./archive.ts";
 import { writeFolderAtomically } from "./atomic-folder.ts";
 import { type CifarData, type CifarName, cifarFiles, cifarFormats, maxNamesBytes, readCifarFolder } from "./cifar.ts";
+import {
+  copyFolder,
+  encodeNote,
+  hasCopy,
+  identityOf,
+  listCopies,
+  noteFile,
+  pruneCopies,
+  writeNote,
+} from "./cifar-copies.ts";
 import type { OnDataProgress } from "./progress.ts";
 
 export interface CifarCacheOptions {
   readonly name: CifarName;
-  /** The cache's folder. */
-  readonly folder: string;
+  /** Folder that holds the unpacked copies. */
+  readonly dataDir: string;
   readonly onProgress?: OnDataProgress | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Written last: a folder without it is not a cache. */
-const marker = "complete.json";
-
-/** Cache folder of an archive: another size, time or place is another archive. */
-export async function cacheFolderOf(dataDir: string, name: CifarName, archive: string): Promise<string> {
-  const { size, mtimeMs } = await stat(archive);
-  const key = createHash("sha256")
-    .update(JSON.stringify([await realpath(archive), size, mtimeMs]))
-    .digest("hex")
-    .slice(0, 12);
-  return join(dataDir, `${name}-${key}`);
-}
-
-/** The unpacked copy, or undefined when there is none. @throws DATA_CORRUPT when it was damaged afterwards. */
-export async function readCache({ name, folder }: CifarCacheOptions): Promise<CifarData | undefined> {
-  const info = await stat(join(folder, marker)).catch(() => undefined);
-  if (info === undefined) return undefined;
+/** The unpacked copy of an archive of that content, or undefined when there is none. @throws DATA_CORRUPT when it was damaged */
+export async function readCopy(md5: string, { name, dataDir }: CifarCacheOptions): Promise<CifarData | undefined> {
+  const folder = copyFolder(dataDir, name, md5);
+  if (!(await hasCopy(dataDir, name, md5))) return undefined;
   try {
     return await readCifarFolder(folder, cifarFormats[name]);
   } catch (cause) {
@@ -45,23 +42,54 @@ export async function readCache({ name, folder }: CifarCacheOptions): Promise<Ci
   }
 }
 
-/** Unpacks an archive into the cache; nothing is kept of one whose records are not right. */
-export async function unpackToCache(archive: string, options: CifarCacheOptions): Promise<CifarData> {
-  const { name, folder, onProgress, signal } = options;
+/** Unpacks an archive whose MD5 is known; nothing is kept of one whose records are not right. */
+export async function unpackCopy(archive: string, md5: string, options: CifarCacheOptions): Promise<CifarData> {
+  const { name, dataDir, onProgress, signal } = options;
   const format = cifarFormats[name];
-  return writeFolderAtomically(folder, async (temporary) => {
-    const members = cifarFiles(format);
+  const data = await writeFolderAtomically(copyFolder(dataDir, name, md5), async (temporary) => {
     await extractMembers(archive, temporary, {
       folder: format.folder,
-      members,
+      members: cifarFiles(format),
       maxFreeBytes: maxNamesBytes,
       onProgress,
       signal,
     });
-    const data = await readCifarFolder(temporary, format, (file) => `${archive}: ${format.folder}/${file}`);
-    await writeFileDurably(join(temporary, marker), `${JSON.stringify({ version: 1, name, archive }, undefined, 2)}\n`);
-    return data;
+    const unpacked = await readCifarFolder(temporary, format, (file) => `${archive}: ${format.folder}/${file}`);
+    const note = { version: 2, name, md5, archives: [await identityOf(archive)] } as const;
+    await writeFileDurably(join(temporary, noteFile), encodeNote(note));
+    return unpacked;
   });
+  await pruneCopies(dataDir, name);
+  return data;
+}
+
+/**
+ * The images of an archive, from its unpacked copy where there is one. An archive that was seen before at the same place
+ * with the same size and time is known; any other is read once to tell whether its content has a copy.
+ */
+export async function loadArchive(archive: string, options: CifarCacheOptions): Promise<CifarData> {
+  const { name, dataDir, signal } = options;
+  const identity = await identityOf(archive);
+  const copies = (await listCopies(dataDir)).flatMap(({ note }) =>
+    note.version === 2 && note.name === name ? [note] : [],
+  );
+  const known = copies.find(({ archives }) => archives.some((seen) => seen.key === identity.key));
+  const md5 = known?.md5 ?? (await md5Of(archive, signal));
+  const data = await readCopy(md5, options);
+  if (data === undefined) return unpackCopy(archive, md5, options);
+  if (known === undefined) {
+    const seen = copies.find((copy) => copy.md5 === md5)?.archives ?? [];
+    const others = seen.filter(({ path }) => path !== identity.path);
+    await writeNote(dataDir, { version: 2, name, md5, archives: [...others, identity] });
+    await pruneCopies(dataDir, name);
+  }
+  return data;
+}
+
+async function md5Of(path: string, signal: AbortSignal | undefined): Promise<string> {
+  const hash = createHash("md5");
+  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20, signal })) hash.update(chunk as Buffer);
+  return hash.digest("hex");
 }
 
 function withoutRemedy({ message, remedy }: PipelineError): string {

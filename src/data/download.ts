@@ -8,6 +8,7 @@ import { isPipelineError, PipelineError } from "../base/errors.ts";
 import { storageError } from "../base/storage-error.ts";
 import { httpGet, TransferError } from "./http-get.ts";
 import type { OnDataProgress } from "./progress.ts";
+import type { Env } from "./proxy.ts";
 
 export interface DownloadOptions {
   readonly url: string;
@@ -23,6 +24,8 @@ export interface DownloadOptions {
   readonly retries?: number | undefined;
   /** Pause before the second attempt, doubled for each one after; default 1 s. */
   readonly backoffMs?: number | undefined;
+  /** Names the proxies: HTTPS_PROXY, HTTP_PROXY, NO_PROXY; default: the environment of the process. */
+  readonly env?: Env | undefined;
   readonly onProgress?: OnDataProgress | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -80,8 +83,8 @@ export async function hasChecksum(path: string, { algorithm, hex }: DownloadOpti
 
 /** Appends to `part` what it lacks. True when bytes that were there before were kept. */
 async function fetchRest(part: string, start: number, options: DownloadOptions): Promise<boolean> {
-  const { url, maxBytes = 512 * 1024 ** 2, stallTimeoutMs = 30_000, onProgress, signal } = options;
-  await using response = await httpGet(url, { start, stallTimeoutMs, signal });
+  const { url, maxBytes = 512 * 1024 ** 2, stallTimeoutMs = 30_000, env, onProgress, signal } = options;
+  await using response = await httpGet(url, { start, stallTimeoutMs, env, signal });
   if (response.start === "complete") return true;
   const kept = response.start > 0;
   const { total } = response;
@@ -139,7 +142,8 @@ function tooLarge(url: string, bytes: number, maxBytes: number): PipelineError {
 function failed(url: string, attempts: number, cause: unknown): PipelineError {
   const reason = cause instanceof Error ? cause.message || cause.name : String(cause);
   return new PipelineError("DOWNLOAD_FAILED", `cannot download ${url} (${attempts} attempts): ${reason}`, {
-    remedy: "check the network and start again: it goes on where it stopped",
+    remedy:
+      "check the network, and behind a proxy HTTPS_PROXY (HTTP_PROXY, NO_PROXY), and start again: it goes on where it stopped",
     details: { url, attempts },
     cause,
   });

@@ -1,5 +1,5 @@
 import { createWriteStream } from "node:fs";
-import { mkdir, mkdtemp, readdir, rm, truncate, utimes, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, readdir, rm, truncate, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
@@ -7,7 +7,8 @@ import { createGzip } from "node:zlib";
 import { pack } from "tar-stream";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { cifarFiles, cifarFormats } from "./cifar.ts";
-import { type LoadDatasetOptions, loadDataset } from "./load.ts";
+import { listCopies } from "./cifar-copies.ts";
+import { fetchDataset, type LoadDatasetOptions, loadDataset } from "./load.ts";
 import type { DataProgress } from "./progress.ts";
 
 let root: string;
@@ -39,7 +40,7 @@ const load = (options: Partial<LoadDatasetOptions>) =>
   loadDataset({ name: "cifar10", source: "official", dataDir: join(root, "data"), ...options });
 
 describe("loadDataset", () => {
-  it("unpacks an archive once and reads the copy afterwards, until the archive changes", async () => {
+  it("unpacks an archive once and reads the copy afterwards, whatever the archive's name and time", async () => {
     const dataDir = join(root, "once");
     const stages: DataProgress["stage"][] = [];
     const options = { source: archive, dataDir, onProgress: ({ stage }: DataProgress) => stages.push(stage) };
@@ -58,8 +59,12 @@ describe("loadDataset", () => {
 
     await utimes(archive, new Date(), new Date(1_000_000_000_000));
     expect((await load(options)).digest).toBe(first.digest);
-    expect(stages.length).toBeGreaterThan(0);
-    expect(await readdir(dataDir)).toHaveLength(2);
+    const renamed = join(root, "renamed.tar.gz");
+    await copyFile(archive, renamed);
+    expect((await load({ ...options, source: renamed })).digest).toBe(first.digest);
+    expect(stages).toEqual([]);
+    expect(await readdir(dataDir)).toEqual(folders);
+    await rm(renamed);
 
     const copy = join(dataDir, (await readdir(dataDir))[0]!);
     expect((await load({ source: copy })).digest).toBe(first.digest);
@@ -70,6 +75,26 @@ describe("loadDataset", () => {
         /copy in .* is damaged: .*test_batch\.bin breaks off .*byte 5000.*delete the folder/,
       ),
     });
+  });
+
+  it("removes the copies of archives that have changed, and those that are not known by their content", async () => {
+    const dataDir = join(root, "pruned");
+    const source = join(root, "changing.tar.gz");
+    await copyFile(archive, source);
+    await load({ source, dataDir });
+    const [first] = await readdir(dataDir);
+    const old = join(dataDir, "cifar10-0123456789ab");
+    const official = join(dataDir, "cifar10-c32a1d4ab5d0");
+    for (const folder of [old, official]) {
+      await mkdir(folder);
+      await writeFile(join(folder, "complete.json"), JSON.stringify({ version: 1, name: "cifar10", archive: source }));
+    }
+    await writeArchive(source, (file, content) => (file === "data_batch_1.bin" ? content.fill(1, 1, 2) : content));
+    await load({ source, dataDir });
+    const left = (await listCopies(dataDir)).map(({ folder }) => folder);
+    expect(left).toHaveLength(2);
+    expect(left).toContain(official);
+    expect(left).not.toContain(join(dataDir, first!));
   });
 
   it("keeps nothing of an archive with wrong records", async () => {
@@ -92,6 +117,18 @@ describe("loadDataset", () => {
         /switched off.*cifar-10-binary\.tar\.gz elsewhere and put it at .*dataset\.source=PATH.*CIFAR_SOURCE.*synthetic/,
       ),
     });
+  });
+
+  it("fetches without reading a single image", async () => {
+    const dataDir = join(root, "fetched");
+    const options = { name: "cifar10", source: "official", dataDir, offline: true } as const;
+    await expect(fetchDataset(options)).rejects.toMatchObject({ code: "DATA_UNAVAILABLE" });
+    await fetchDataset({ ...options, source: archive });
+    const copy = join(dataDir, "cifar10-c32a1d4ab5d0");
+    await mkdir(copy, { recursive: true });
+    await writeFile(join(copy, "complete.json"), JSON.stringify({ version: 1, name: "cifar10", archive }));
+    await fetchDataset(options);
+    await expect(loadDataset(options)).rejects.toMatchObject({ code: "DATA_CORRUPT" });
   });
 
   it("says so when the download is impossible", async () => {

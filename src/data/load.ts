@@ -2,7 +2,8 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { isPipelineError, PipelineError } from "../base/errors.ts";
 import { type CifarData, type CifarFormat, type CifarName, cifarFormats, cifarSide, readCifarFolder } from "./cifar.ts";
-import { cacheFolderOf, readCache, unpackToCache } from "./cifar-cache.ts";
+import { loadArchive, readCopy, unpackCopy } from "./cifar-cache.ts";
+import { hasCopy } from "./cifar-copies.ts";
 import type { ImageDataset } from "./dataset.ts";
 import { digestOf } from "./digest.ts";
 import { download, hasChecksum } from "./download.ts";
@@ -62,36 +63,47 @@ function limited(dataset: ImageDataset, limit: number | undefined): ImageDataset
   return { ...dataset, train, digest: digestOf({ train, test: dataset.test }) };
 }
 
-/** The cache of the official archive, else the archive in the data folder, else a download of it. */
+/**
+ * Downloads what `loadDataset` would download, and does no more: the images are read by who uses them.
+ * @throws DATA_UNAVAILABLE, DATA_CORRUPT
+ */
+export async function fetchDataset(options: LoadDatasetOptions): Promise<void> {
+  const { name, source, dataDir } = options;
+  if (source !== "official" || name === "folder") return;
+  if (!(await hasCopy(dataDir, name, cifarFormats[name].archive.md5))) await fetchOfficial(name, options);
+}
+
+/** The copy of the official archive, else the archive in the data folder, else a download of it. */
 async function loadOfficial(name: CifarName, options: LoadDatasetOptions): Promise<CifarData> {
+  const { dataDir, onProgress, signal } = options;
+  const { md5 } = cifarFormats[name].archive;
+  const cache = { name, dataDir, onProgress, signal };
+  return (await readCopy(md5, cache)) ?? unpackCopy(await fetchOfficial(name, options), md5, cache);
+}
+
+/** The path of the official archive, which is downloaded where it is not there. */
+async function fetchOfficial(name: CifarName, options: LoadDatasetOptions): Promise<string> {
   const { dataDir, offline = false, onProgress, signal } = options;
   const format: CifarFormat = cifarFormats[name];
   const { file, md5, url } = format.archive;
   const checksum = { algorithm: "md5", hex: md5 } as const;
-  const cache = { name, folder: join(dataDir, `${name}-${md5.slice(0, 12)}`), onProgress, signal };
-  const cached = await readCache(cache);
-  if (cached !== undefined) return cached;
-
   const archive = join(dataDir, file);
   if (await isThere(archive)) {
-    if (!(await hasChecksum(archive, checksum))) {
-      throw new PipelineError("DATA_CORRUPT", `${archive} is not the official archive: its MD5 is not ${md5}`, {
-        remedy: `delete it to download it again, or set dataset.source=${archive} to use it as it is`,
-        details: { file: archive, ...checksum },
-      });
-    }
-  } else if (offline) {
-    throw unavailable(format, archive, "downloads are switched off", undefined);
-  } else {
-    try {
-      await download({ url: options.archiveUrl ?? url, file: archive, checksum, onProgress, signal });
-    } catch (cause) {
-      signal?.throwIfAborted();
-      if (!isPipelineError(cause)) throw cause;
-      throw unavailable(format, archive, cause.message, cause);
-    }
+    if (await hasChecksum(archive, checksum)) return archive;
+    throw new PipelineError("DATA_CORRUPT", `${archive} is not the official archive: its MD5 is not ${md5}`, {
+      remedy: `delete it to download it again, or set dataset.source=${archive} to use it as it is`,
+      details: { file: archive, ...checksum },
+    });
   }
-  return unpackToCache(archive, cache);
+  if (offline) throw unavailable(format, archive, "downloads are switched off", undefined);
+  try {
+    await download({ url: options.archiveUrl ?? url, file: archive, checksum, onProgress, signal });
+  } catch (cause) {
+    signal?.throwIfAborted();
+    if (!isPipelineError(cause)) throw cause;
+    throw unavailable(format, archive, cause.message, cause);
+  }
+  return archive;
 }
 
 async function loadPath(name: CifarName, options: LoadDatasetOptions): Promise<CifarData> {
@@ -104,8 +116,7 @@ async function loadPath(name: CifarName, options: LoadDatasetOptions): Promise<C
     });
   });
   if (info.isDirectory()) return readUnpacked(name, source);
-  const cache = { name, folder: await cacheFolderOf(dataDir, name, source), onProgress, signal };
-  return (await readCache(cache)) ?? unpackToCache(source, cache);
+  return loadArchive(source, { name, dataDir, onProgress, signal });
 }
 
 /** The official folder itself, or one that holds it. */

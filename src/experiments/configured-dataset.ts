@@ -3,7 +3,7 @@ import type { Rng } from "../base/rng.ts";
 import type { Config } from "../config/schema.ts";
 import { gatherImages } from "../data/batch.ts";
 import type { ImageDataset, ImageSplit } from "../data/dataset.ts";
-import { loadDataset } from "../data/load.ts";
+import { fetchDataset, loadDataset } from "../data/load.ts";
 import type { OnDataProgress } from "../data/progress.ts";
 import { stratifiedSplit } from "../data/split.ts";
 import { channelStatistics } from "../data/statistics.ts";
@@ -14,6 +14,12 @@ export interface DatasetOptions {
   readonly offline?: boolean;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: OnDataProgress | undefined;
+}
+
+/** Downloads the data set that a configuration names, where it is to be downloaded and is not here. @throws what fetchDataset throws */
+export async function fetchConfiguredDataset({ dataset }: Config, options: DatasetOptions = {}): Promise<void> {
+  const { name, source, data_dir: dataDir } = dataset;
+  await fetchDataset({ name, source, dataDir, ...options });
 }
 
 /**

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { isMissing } from "../base/durable.ts";
 import { isPipelineError } from "../base/errors.ts";
 import { type Bundle, readBundle, weightsFile, writeBundle } from "../inference/bundle.ts";
-import { decodeSafetensors } from "../tensor/safetensors.ts";
+import { readSafetensors } from "../tensor/safetensors.ts";
 import { timestamp } from "./run-folder.ts";
 
 interface KeepOptions {
@@ -20,7 +20,7 @@ export async function keepTunedBundle(trialBundle: string, { root, name, endedAt
   const { modelPath, metadata, directory } = await readBundle(trialBundle);
   const { modelSha256, ...rest } = metadata;
   const modelBytes = await readFile(modelPath);
-  const weights = await readFile(join(directory, weightsFile)).catch((error: unknown) => {
+  const weights = await readSafetensors(join(directory, weightsFile)).catch((error: unknown) => {
     if (!isMissing(error)) throw error;
     return undefined;
   });
@@ -31,7 +31,7 @@ export async function keepTunedBundle(trialBundle: string, { root, name, endedAt
       return await writeBundle({
         directory: join(root, wanted),
         modelBytes,
-        weights: weights === undefined ? undefined : decodeSafetensors(weights).tensors,
+        weights: weights?.tensors,
         metadata: { ...rest, name: wanted, createdAt: now.toISOString() },
       });
     } catch (error) {

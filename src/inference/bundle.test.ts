@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -110,20 +110,43 @@ describe("listBundles and newestBundle", () => {
     expect(bundles.map((bundle) => bundle.metadata.name)).toEqual(["new", "old"]);
     expect(damaged.map(({ directory }) => directory)).toEqual([middle.directory]);
     expect(damaged[0]!.error.code).toBe("BUNDLE_DAMAGED");
-    expect((await newestBundle(root))?.metadata.name).toBe("new");
+    expect((await newestBundle(root)).bundle?.metadata.name).toBe("new");
   });
 
   it("skip a newest bundle whose model was altered", async () => {
     await write({ name: "old", createdAt: "2025-05-05T00:00:00.000Z" });
     const { modelPath } = await write({ name: "new", createdAt: "2026-05-05T00:00:00.000Z" });
     await writeFile(modelPath, "altered");
-    expect((await newestBundle(root))?.metadata.name).toBe("old");
+    expect((await newestBundle(root)).bundle?.metadata.name).toBe("old");
     expect((await listBundles(root)).damaged).toHaveLength(1);
     expect((await listBundles(root, { check: "metadata" })).damaged).toHaveLength(0);
   });
 
+  it("follow links, list a folder once, and call a link to nothing damaged", async () => {
+    const elsewhere = join(root, "elsewhere");
+    const models = join(root, "models");
+    await mkdir(models);
+    const data = metadata({ name: "linked" });
+    await writeBundle({ directory: join(elsewhere, "linked"), modelBytes, metadata: data });
+    await symlink(join(elsewhere, "linked"), join(models, "linked"));
+    await symlink("linked", join(models, "latest"));
+    await symlink("gone", join(models, "dangling"));
+    const { bundles, damaged } = await listBundles(models);
+    expect(bundles.map((bundle) => bundle.metadata.name)).toEqual(["linked"]);
+    expect(damaged.map(({ error }) => error.message)).toEqual([expect.stringMatching(/dangling.*link/)]);
+  });
+
+  it("tell what newestBundle passed over", async () => {
+    await write({ name: "old", createdAt: "2025-05-05T00:00:00.000Z" });
+    const { modelPath, directory } = await write({ name: "new", createdAt: "2026-05-05T00:00:00.000Z" });
+    await writeFile(modelPath, "altered");
+    const { bundle, damaged } = await newestBundle(root);
+    expect(bundle?.metadata.name).toBe("old");
+    expect(damaged).toMatchObject([{ directory, error: { code: "BUNDLE_DAMAGED" } }]);
+  });
+
   it("give nothing for a folder that does not exist", async () => {
     expect(await listBundles(join(root, "none"))).toEqual({ bundles: [], damaged: [] });
-    expect(await newestBundle(join(root, "none"))).toBeUndefined();
+    expect(await newestBundle(join(root, "none"))).toEqual({ bundle: undefined, damaged: [] });
   });
 });

@@ -1,12 +1,12 @@
 import { createHash, randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { mkdir, readdir, readFile, realpath, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { z } from "zod";
-import { isMissing, syncFolder, writeFileDurably } from "../base/durable.ts";
+import { ignoreMissing, syncFolder, writeFileDurably } from "../base/durable.ts";
 import { isPipelineError, PipelineError } from "../base/errors.ts";
-import { encodeSafetensors } from "../tensor/safetensors.ts";
+import { safetensorsParts } from "../tensor/safetensors.ts";
 import type { Named, Tensor } from "../tensor/tensor.ts";
 import { type BundleMetadata, bundleMetadataSchema } from "./bundle-metadata.ts";
 
@@ -67,19 +67,30 @@ export async function readBundle(directory: string, { check = "digest" }: ReadBu
 }
 
 /**
- * Every bundle below `root` (one folder each). Damaged ones are reported, not thrown; a missing root is an empty list.
+ * Every bundle below `root` (one folder, or link to one, each; once where several names lead to it). Damaged ones are
+ * reported, not thrown; a missing root is an empty list.
  */
 export async function listBundles(root: string, options: ReadBundleOptions = {}): Promise<BundleListing> {
   const entries = (await readdir(root, { withFileTypes: true }).catch(ignoreMissing)) ?? [];
+  const folders = entries.filter(({ name }) => !name.startsWith(".") && !name.endsWith(".tmp"));
+  // Folders before links: a link to one of them adds nothing.
+  folders.sort((a, b) => Number(a.isSymbolicLink()) - Number(b.isSymbolicLink()));
   const bundles: Bundle[] = [];
   const broken: DamagedBundle[] = [];
-  for (const entry of entries) {
-    if (!entry.isDirectory() || entry.name.startsWith(".") || entry.name.endsWith(".tmp")) continue;
+  const seen = new Set<string>();
+  for (const entry of folders) {
+    if (!entry.isDirectory() && !entry.isSymbolicLink()) continue;
     const directory = join(root, entry.name);
+    const place = await realpath(directory).catch(ignoreMissing);
+    if (place === undefined && entry.isSymbolicLink()) {
+      broken.push({ directory, error: damaged(directory, "it is a link to what is not there") });
+    }
+    if (place === undefined || seen.has(place)) continue;
+    seen.add(place);
     try {
       bundles.push(await readBundle(directory, options));
     } catch (error) {
-      // A folder removed between the listing and the reading is no bundle any more.
+      // A folder removed between the listing and the reading, or a link to a file, is no bundle.
       if (isPipelineError(error, "BUNDLE_NOT_FOUND")) continue;
       if (!isPipelineError(error)) throw error;
       broken.push({ directory, error });
@@ -92,18 +103,26 @@ export async function listBundles(root: string, options: ReadBundleOptions = {})
   return { bundles, damaged: broken };
 }
 
-/** The newest usable bundle below `root`, its model checked against its digest; undefined when there is none. */
-export async function newestBundle(root: string): Promise<Bundle | undefined> {
-  const { bundles } = await listBundles(root, { check: "metadata" });
-  for (const bundle of bundles) {
+export interface NewestBundle {
+  /** Its model was checked against its digest. */
+  readonly bundle: Bundle | undefined;
+  /** What can't be used, as far as it was looked at: all of the metadata, and the models newer than the bundle. */
+  readonly damaged: readonly DamagedBundle[];
+}
+
+/** The newest usable bundle below `root`, and those that were passed over. */
+export async function newestBundle(root: string): Promise<NewestBundle> {
+  const { bundles, damaged } = await listBundles(root, { check: "metadata" });
+  const passed = [...damaged];
+  for (const { directory } of bundles) {
     try {
-      return await readBundle(bundle.directory);
+      return { bundle: await readBundle(directory), damaged: passed };
     } catch (error) {
-      // Altered model: listBundles with the digest check reports it; the next newest is the answer here.
-      if (!isPipelineError(error, "BUNDLE_DAMAGED") && !isPipelineError(error, "BUNDLE_NOT_FOUND")) throw error;
+      if (isPipelineError(error, "BUNDLE_DAMAGED")) passed.push({ directory, error });
+      else if (!isPipelineError(error, "BUNDLE_NOT_FOUND")) throw error;
     }
   }
-  return undefined;
+  return { bundle: undefined, damaged: passed };
 }
 
 export interface WriteBundleOptions {
@@ -148,7 +167,7 @@ export async function writeBundle({ directory, modelBytes, weights, metadata }: 
     await writeFileDurably(join(temporary, modelFile), modelBytes);
     if (weights !== undefined) {
       const architecture = metadata.model.architecture;
-      const file = encodeSafetensors({ tensors: weights, metadata: { architecture } });
+      const file = safetensorsParts({ tensors: weights, metadata: { architecture } });
       await writeFileDurably(join(temporary, weightsFile), file);
     }
     await writeFileDurably(join(temporary, metadataFile), Buffer.from(`${JSON.stringify(parsed.data, null, 2)}\n`));
@@ -201,9 +220,4 @@ function existing(folder: string, cause?: unknown): PipelineError {
     details: { path: folder },
     cause,
   });
-}
-
-function ignoreMissing(error: unknown): undefined {
-  if (!isMissing(error)) throw error;
-  return undefined;
 }

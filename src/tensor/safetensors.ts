@@ -1,4 +1,5 @@
-import { createHash } from "node:crypto";
+import { createHash, type Hash } from "node:crypto";
+import { open } from "node:fs/promises";
 import { PipelineError } from "../base/errors.ts";
 import { type DType, typedArrays } from "./dtype.ts";
 import { sizeOf } from "./shape.ts";
@@ -50,12 +51,14 @@ export interface DecodeOptions {
 /** Header sizes above this are refused, as by the reference implementation. */
 const maxHeaderBytes = 100_000_000;
 const digestKey = "sha256";
+const defaultPieceBytes = 64 * 1024 ** 2;
 
 /**
- * Encodes tensors in the safetensors layout (github.com/huggingface/safetensors): 8 bytes length of the header, JSON
- * header, raw little-endian data. The metadata gets an entry "sha256" over names, types, metadata and data.
+ * A file of tensors in the safetensors layout (github.com/huggingface/safetensors) in its parts, none of which copies a
+ * tensor: 8 bytes length of the header, JSON header, raw little-endian data. The metadata gets an entry "sha256" over
+ * names, types, metadata and data.
  */
-export function encodeSafetensors({ tensors, metadata }: TensorFile): Uint8Array {
+export function safetensorsParts({ tensors, metadata }: TensorFile): Uint8Array[] {
   const entries = Object.entries(tensors);
   const table: Record<string, unknown> = {};
   let offset = 0;
@@ -65,20 +68,21 @@ export function encodeSafetensors({ tensors, metadata }: TensorFile): Uint8Array
     offset += data.byteLength;
   }
   const parts = entries.map(([, { data }]) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-  const digest = digestOf(metadata, table, parts);
-  const json = JSON.stringify({ __metadata__: { ...metadata, [digestKey]: digest }, ...table });
+  const hash = startDigest(metadata, table);
+  for (const part of parts) for (const piece of pieces(part, defaultPieceBytes)) hash.update(piece);
+  const json = JSON.stringify({ __metadata__: { ...metadata, [digestKey]: hash.digest("hex") }, ...table });
   const header = Buffer.from(json);
   // Data begins at a multiple of 8, so that every element type is aligned.
   const padded = Math.ceil(header.length / 8) * 8;
-  const file = Buffer.alloc(8 + padded + offset, " ");
-  file.writeBigUInt64LE(BigInt(padded), 0);
-  header.copy(file, 8);
-  let at = 8 + padded;
-  for (const part of parts) {
-    file.set(part, at);
-    at += part.length;
-  }
-  return file;
+  const start = Buffer.alloc(8 + padded, " ");
+  start.writeBigUInt64LE(BigInt(padded), 0);
+  header.copy(start, 8);
+  return [start, ...parts];
+}
+
+/** The same as one array. */
+export function encodeSafetensors(file: TensorFile): Uint8Array {
+  return Buffer.concat(safetensorsParts(file));
 }
 
 /**
@@ -90,8 +94,7 @@ export function decodeSafetensors(file: Uint8Array, { digest: wanted = "optional
   const { metadata, entries } = parseSafetensors(file, { digest: wanted });
   const tensors = Object.fromEntries(
     [...entries].map(([name, { type, shape, bytes }]) => {
-      const dtype = dtypes[type];
-      if (dtype === undefined) throw damaged(`${name} has elements of type ${type}, which are not used here`);
+      const dtype = usableType(name, type);
       const array = new typedArrays[dtype](sizeOf(shape));
       new Uint8Array(array.buffer).set(bytes);
       return [name, tensor(dtype, shape, array)];
@@ -109,36 +112,116 @@ export function parseSafetensors(
   readonly metadata: Readonly<Record<string, string>>;
 } {
   const bytes = Buffer.from(file.buffer, file.byteOffset, file.byteLength);
-  if (bytes.length < 8) throw damaged(`it has ${bytes.length} bytes, too few for a header`);
-  const headerBytes = bytes.readBigUInt64LE(0);
-  if (headerBytes > BigInt(maxHeaderBytes) || headerBytes > BigInt(bytes.length - 8)) {
-    throw damaged(`its header claims ${headerBytes} bytes of ${bytes.length}`);
-  }
-  const start = 8 + Number(headerBytes);
-  const { metadata, table } = parseHeader(bytes.subarray(8, start));
+  const start = dataStart(bytes, bytes.length);
   const data = bytes.subarray(start);
+  const layout = parseLayout(bytes.subarray(8, start), data.length, wanted);
+  const hash = digestCheck(layout);
+  for (const piece of pieces(data, defaultPieceBytes)) hash?.update(piece);
+  hash?.finish();
+  const entries = new Map(
+    layout.entries.map(([name, { type, shape, begin, end }]) => [
+      name,
+      { type, shape, bytes: data.subarray(begin, end) },
+    ]),
+  );
+  return { entries, metadata: layout.metadata };
+}
+
+export interface ReadOptions extends DecodeOptions {
+  /** Bytes read and hashed at a time; default 64 MiB. */
+  readonly pieceBytes?: number;
+}
+
+/**
+ * Reads a safetensors file of any size, tensor by tensor, and checks as much of it as `decodeSafetensors` does.
+ * @throws CHECKPOINT_DAMAGED saying what is wrong; what the file system says where the file can't be read
+ */
+export async function readSafetensors(
+  path: string,
+  { digest: wanted = "optional", pieceBytes = defaultPieceBytes }: ReadOptions = {},
+): Promise<TensorFile> {
+  await using file = await open(path, "r");
+  const { size } = await file.stat();
+  const fill = async (target: Uint8Array, position: number, onPiece?: (piece: Uint8Array) => void): Promise<void> => {
+    let at = position;
+    for (const piece of pieces(target, pieceBytes)) {
+      for (let done = 0; done < piece.length; ) {
+        const { bytesRead } = await file.read(piece, done, piece.length - done, at + done);
+        if (bytesRead === 0) throw damaged(`it breaks off after ${at + done} bytes`);
+        done += bytesRead;
+      }
+      onPiece?.(piece);
+      at += piece.length;
+    }
+  };
+  const length = Buffer.alloc(Math.min(8, size));
+  await fill(length, 0);
+  const start = dataStart(length, size);
+  const header = Buffer.alloc(start - 8);
+  await fill(header, 8);
+  const layout = parseLayout(header, size - start, wanted);
+  const hash = digestCheck(layout);
+  const tensors: [string, Tensor][] = [];
+  for (const [name, { type, shape, begin }] of layout.entries) {
+    const dtype = usableType(name, type);
+    const array = new typedArrays[dtype](sizeOf(shape));
+    await fill(new Uint8Array(array.buffer), start + begin, (piece) => hash?.update(piece));
+    tensors.push([name, tensor(dtype, shape, array)]);
+  }
+  hash?.finish();
+  return { tensors: Object.fromEntries(tensors), metadata: layout.metadata };
+}
+
+interface Layout {
+  /** Without the digest. */
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly digest: string | undefined;
+  /** As the header lists them, from which the digest is made. */
+  readonly table: ReadonlyMap<string, Entry>;
+  /** As they lie in the file. */
+  readonly entries: readonly (readonly [name: string, entry: Entry])[];
+}
+
+/** Where the data begins in a file of which at least the first eight bytes are given. */
+function dataStart(first: Buffer, fileBytes: number): number {
+  if (fileBytes < 8) throw damaged(`it has ${fileBytes} bytes, too few for a header`);
+  const headerBytes = first.readBigUInt64LE(0);
+  if (headerBytes > BigInt(maxHeaderBytes) || headerBytes > BigInt(fileBytes - 8)) {
+    throw damaged(`its header claims ${headerBytes} bytes of ${fileBytes}`);
+  }
+  return 8 + Number(headerBytes);
+}
+
+/** Checks that the tensors fill the data without gap or overlap. */
+function parseLayout(header: Buffer, dataBytes: number, wanted: "required" | "optional"): Layout {
+  const { metadata, table } = parseHeader(header);
   let expected = 0;
-  const inOrder = [...table].sort((a, b) => a[1].begin - b[1].begin || a[1].end - b[1].end);
-  for (const [name, { begin, end }] of inOrder) {
-    if (begin !== expected || end > data.length) throw damaged(`the data of ${quoted(name)} lies at ${begin}..${end}`);
+  const entries = [...table].sort((a, b) => a[1].begin - b[1].begin || a[1].end - b[1].end);
+  for (const [name, { begin, end }] of entries) {
+    if (begin !== expected || end > dataBytes) throw damaged(`the data of ${quoted(name)} lies at ${begin}..${end}`);
     expected = end;
   }
-  if (expected !== data.length) throw damaged(`it has ${data.length} bytes of data, its header tells of ${expected}`);
+  if (expected !== dataBytes) throw damaged(`it has ${dataBytes} bytes of data, its header tells of ${expected}`);
   const { [digestKey]: digest, ...rest } = metadata;
   if (digest === undefined && wanted === "required") throw damaged("it has no digest");
-  if (digest !== undefined) {
-    const rawTable = Object.fromEntries(
-      [...table].map(([name, { type, shape, begin, end }]) => [
-        name,
-        { dtype: type, shape, data_offsets: [begin, end] },
-      ]),
-    );
-    if (digest !== digestOf(rest, rawTable, [data])) throw damaged("its content does not match its digest");
-  }
-  const entries = new Map(
-    [...table].map(([name, { type, shape, begin, end }]) => [name, { type, shape, bytes: data.subarray(begin, end) }]),
+  return { metadata: rest, digest, table, entries };
+}
+
+/** Takes the data piece by piece and compares in the end; undefined where there is no digest. */
+function digestCheck({ metadata, digest, table }: Layout) {
+  if (digest === undefined) return undefined;
+  const rawTable = Object.fromEntries(
+    [...table].map(([name, { type, shape, begin, end }]) => [name, { dtype: type, shape, data_offsets: [begin, end] }]),
   );
-  return { entries, metadata: rest };
+  const hash = startDigest(metadata, rawTable);
+  return {
+    update(piece: Uint8Array): void {
+      hash.update(piece);
+    },
+    finish(): void {
+      if (hash.digest("hex") !== digest) throw damaged("its content does not match its digest");
+    },
+  };
 }
 
 interface Entry {
@@ -192,10 +275,19 @@ function isType(value: unknown): value is SafetensorsType {
   return typeof value === "string" && Object.hasOwn(formatBytes, value);
 }
 
-function digestOf(metadata: Readonly<Record<string, string>>, table: object, parts: readonly Uint8Array[]): string {
-  const hash = createHash("sha256").update(JSON.stringify([metadata, table]));
-  for (const part of parts) hash.update(part);
-  return hash.digest("hex");
+function startDigest(metadata: Readonly<Record<string, string>>, table: object): Hash {
+  return createHash("sha256").update(JSON.stringify([metadata, table]));
+}
+
+/** Neither a read nor a hash takes 2 GiB at once. */
+function* pieces(bytes: Uint8Array, pieceBytes: number): Generator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += pieceBytes) yield bytes.subarray(at, at + pieceBytes);
+}
+
+function usableType(name: string, type: SafetensorsType): DType {
+  const dtype = dtypes[type];
+  if (dtype === undefined) throw damaged(`${quoted(name)} has elements of type ${type}, which are not used here`);
+  return dtype;
 }
 
 /** Names come from the file, which may be hostile: shortened, without control characters. */

@@ -1,10 +1,10 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdtemp, open, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { freemem, tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { isPipelineError } from "../base/errors.ts";
-import { decodeSafetensors, encodeSafetensors } from "../tensor/safetensors.ts";
+import { decodeSafetensors, encodeSafetensors, readSafetensors, safetensorsParts } from "../tensor/safetensors.ts";
 import { floats, tensor } from "../tensor/tensor.ts";
 import { type Checkpoint, loadCheckpoint, readCheckpoint, saveCheckpoint } from "./checkpoint.ts";
 import { nothingYet } from "./early-stopping.ts";
@@ -180,6 +180,46 @@ describe("safetensors", () => {
       }),
       { numRuns: 500 },
     );
+  });
+
+  it("reads a file piece by piece as it decodes it at once", async () => {
+    const path = join(directory, "pieces");
+    const tensors = {
+      a: floats([5], [1, 2, 3, 4, 5]),
+      __proto: tensor("uint8", [3], Uint8Array.of(7, 8, 9)),
+      empty: floats([0], []),
+      half: tensor("float16", [], Uint16Array.of(1)),
+    };
+    const bytes = encodeSafetensors({ tensors, metadata: { note: "n" } });
+    await writeFile(path, safetensorsParts({ tensors, metadata: { note: "n" } }));
+    expect(await readFile(path)).toEqual(bytes);
+    for (const pieceBytes of [1, 3, 8, 1000]) {
+      expect(await readSafetensors(path, { pieceBytes, digest: "required" })).toEqual(decodeSafetensors(bytes));
+    }
+    for (let at = 0; at < bytes.length; at += 5) {
+      await writeFile(path, Buffer.from(bytes).subarray(0, at));
+      await expect(readSafetensors(path, { pieceBytes: 3 })).rejects.toMatchObject({ code: "CHECKPOINT_DAMAGED" });
+    }
+    const altered = Uint8Array.from(bytes);
+    altered[altered.length - 1]! ^= 1;
+    await writeFile(path, altered);
+    await expect(readSafetensors(path, { pieceBytes: 3 })).rejects.toThrow(/does not match its digest/);
+  });
+
+  it.skipIf(freemem() < 6 * 1024 ** 3)("reads files over 2 GiB", async () => {
+    const path = join(directory, "large");
+    const count = 2 ** 31 + 8;
+    const header = Buffer.from(JSON.stringify({ x: { dtype: "U8", shape: [count], data_offsets: [0, count] } }));
+    const file = await open(path, "w");
+    try {
+      // All but the header and the last byte is a hole, which takes no room on the disk.
+      await file.write(fileOf(header.toString(), new Uint8Array(0)));
+      await file.write(Uint8Array.of(5), 0, 1, 8 + header.length + count - 1);
+    } finally {
+      await file.close();
+    }
+    const { tensors } = await readSafetensors(path);
+    expect([tensors.x?.data.length, tensors.x?.data.at(-1)]).toEqual([count, 5]);
   });
 
   it("answers any bytes with a tensor file or CHECKPOINT_DAMAGED", () => {

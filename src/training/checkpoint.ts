@@ -1,10 +1,16 @@
-import { mkdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { mkdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { isMissing, syncFolder, writeFileDurably } from "../base/durable.ts";
 import { isPipelineError, PipelineError } from "../base/errors.ts";
 import { storageError } from "../base/storage-error.ts";
-import { decodeSafetensors, encodeSafetensors } from "../tensor/safetensors.ts";
+import {
+  decodeSafetensors,
+  encodeSafetensors,
+  readSafetensors,
+  safetensorsParts,
+  type TensorFile,
+} from "../tensor/safetensors.ts";
 import type { Named, Tensor } from "../tensor/tensor.ts";
 import type { BestSoFar } from "./early-stopping.ts";
 import type { ClassificationMetrics } from "./metrics.ts";
@@ -82,11 +88,11 @@ const maxFileBytes = 2 ** 36;
 export async function saveCheckpoint(directory: string, checkpoint: Checkpoint): Promise<string> {
   const path = join(directory, fileName);
   const temporary = `${path}.partial`;
-  const bytes = encodeCheckpoint(checkpoint);
+  const parts = safetensorsParts(tensorFileOf(checkpoint));
   try {
     await mkdir(directory, { recursive: true });
     await rm(temporary, { force: true });
-    await writeFileDurably(temporary, bytes);
+    await writeFileDurably(temporary, parts);
     if (await exists(path)) await rename(path, join(directory, previousName));
     await rename(temporary, path);
     await syncFolder(directory);
@@ -98,30 +104,41 @@ export async function saveCheckpoint(directory: string, checkpoint: Checkpoint):
   return path;
 }
 
-/** A checkpoint as the bytes of its file. */
-export function encodeCheckpoint({ progress, state, bestWeights }: Checkpoint): Uint8Array {
-  return encodeSafetensors({
+/** A checkpoint as the bytes of its file, for small ones: an array has at most 4 GiB. */
+export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
+  return encodeSafetensors(tensorFileOf(checkpoint));
+}
+
+function tensorFileOf({ progress, state, bestWeights }: Checkpoint): TensorFile {
+  return {
     tensors: { ...withPrefix(prefixes.state, state), ...withPrefix(prefixes.bestWeights, bestWeights) },
     metadata: { format: "cifar-pipeline-checkpoint", progress: JSON.stringify(progress) },
-  });
+  };
 }
 
 /** @throws CHECKPOINT_DAMAGED; `from` names where the bytes come from */
 export function decodeCheckpoint(bytes: Uint8Array, from: string): Checkpoint {
   try {
-    const { tensors, metadata } = decodeSafetensors(bytes, { digest: "required" });
-    return {
-      progress: progressSchema.parse(JSON.parse(metadata.progress ?? "null")),
-      state: withoutPrefix(prefixes.state, tensors),
-      bestWeights: withoutPrefix(prefixes.bestWeights, tensors),
-    };
+    return checkpointOf(decodeSafetensors(bytes, { digest: "required" }));
   } catch (cause) {
-    const why = cause instanceof z.ZodError ? z.prettifyError(cause) : (cause as Error).message;
-    throw new PipelineError("CHECKPOINT_DAMAGED", `the checkpoint ${from} cannot be read: ${why}`, {
-      remedy: "delete it to start anew or from the previous one",
-      cause,
-    });
+    throw unreadable(from, cause);
   }
+}
+
+function checkpointOf({ tensors, metadata }: TensorFile): Checkpoint {
+  return {
+    progress: progressSchema.parse(JSON.parse(metadata.progress ?? "null")),
+    state: withoutPrefix(prefixes.state, tensors),
+    bestWeights: withoutPrefix(prefixes.bestWeights, tensors),
+  };
+}
+
+function unreadable(from: string, cause: unknown): PipelineError {
+  const why = cause instanceof z.ZodError ? z.prettifyError(cause) : (cause as Error).message;
+  return new PipelineError("CHECKPOINT_DAMAGED", `the checkpoint ${from} cannot be read: ${why}`, {
+    remedy: "delete it to start anew or from the previous one",
+    cause,
+  });
 }
 
 export interface LoadedCheckpoint {
@@ -160,19 +177,17 @@ export async function loadCheckpoint(directory: string): Promise<LoadedCheckpoin
 
 /** @throws CHECKPOINT_NOT_FOUND, CHECKPOINT_DAMAGED */
 export async function readCheckpoint(path: string): Promise<Checkpoint> {
-  return decodeCheckpoint(await readBounded(path), path);
-}
-
-async function readBounded(path: string): Promise<Uint8Array> {
   try {
     const { size } = await stat(path);
     if (size > maxFileBytes) {
-      throw new PipelineError("CHECKPOINT_DAMAGED", `the checkpoint ${path} has ${size} bytes: that is no checkpoint`);
+      throw new PipelineError("CHECKPOINT_DAMAGED", `it has ${size} bytes: that is no checkpoint`);
     }
-    return await readFile(path);
+    return checkpointOf(await readSafetensors(path, { digest: "required" }));
   } catch (cause) {
-    if (!isMissing(cause)) throw cause;
-    throw new PipelineError("CHECKPOINT_NOT_FOUND", `no checkpoint at ${path}`, { cause });
+    if (isMissing(cause)) throw new PipelineError("CHECKPOINT_NOT_FOUND", `no checkpoint at ${path}`, { cause });
+    // A failure of the system says nothing about the file.
+    if (cause instanceof Error && "syscall" in cause) throw storageError(cause, path) ?? cause;
+    throw unreadable(path, cause);
   }
 }
 

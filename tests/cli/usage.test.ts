@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { type AddressInfo, createServer } from "node:net";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -46,6 +46,32 @@ describe("cifar", () => {
     const { code, out, err } = await cifar(...args);
     expect({ code, out }).toEqual({ code: 2, out: "" });
     expect(err).toContain(hint);
+  });
+
+  it.each([
+    [() => folder, "it is a folder"],
+    [() => join(folder, "none", "x.png"), "there is no folder"],
+    [() => "/dev/null", "it is a device"],
+  ])("refuses an output file that can't be one, before it loads any image: %s", async (out, why) => {
+    const { code, err } = await cifar("data", "preview", "--out", out(), "--set", "dataset.source=/nowhere");
+    expect(code).toBe(2);
+    expect(err).toContain(why);
+  });
+
+  it("calls a damaged model damaged, in choosing as in listing", async () => {
+    const checkpoints = join(folder, "damaged-models");
+    await mkdir(join(checkpoints, "models", "broken"), { recursive: true });
+    await writeFile(join(checkpoints, "models", "broken", "metadata.json"), "{");
+    const place = ["--set", `training.checkpoint_dir=${checkpoints}`];
+    for (const command of [["serve"], ["evaluate"], ["predict", "x.png"]]) {
+      const { code, err } = await cifar(...command, ...place);
+      expect(code).toBe(1);
+      expect(err).toMatch(/no model in .* can be used: .*broken.*is damaged: it is not valid JSON/);
+      expect(err).toContain("code: BUNDLE_DAMAGED");
+    }
+    const listing = await cifar("models", "--bundles", ...place);
+    expect(listing.err).toContain("damaged:");
+    expect(listing.out).not.toContain("no model bundle");
   });
 
   it.each([
@@ -117,6 +143,23 @@ describe("cifar", () => {
     const sheet = await cifar("data", "preview", "--set", "dataset.source=synthetic", "--out", file);
     expect(sheet).toMatchObject({ code: 0, out: expect.stringContaining("SYNTHETIC") });
     expect((await readFile(file)).subarray(1, 4).toString()).toBe("PNG");
+  });
+
+  it("lists the unpacked copies in the data folder", async () => {
+    const dataDir = join(folder, "copies");
+    const copy = join(dataDir, "cifar10-0123456789ab");
+    const place = ["--set", `dataset.data_dir=${dataDir}`];
+    expect((await cifar("data", "list", ...place)).out).toContain("no unpacked copy in");
+    await mkdir(copy, { recursive: true });
+    const archives = [{ path: "/some/where.tar.gz", key: "" }];
+    const md5 = "0123456789abcdef0123456789abcdef";
+    await writeFile(join(copy, "complete.json"), JSON.stringify({ version: 2, name: "cifar10", md5, archives }));
+    await writeFile(join(copy, "test_batch.bin"), Buffer.alloc(3_000_000));
+    expect((await cifar("data", "list", ...place)).out).toMatch(
+      /cifar10 +.*cifar10-0123456789ab +\S+ M\w* +\/some\/where/,
+    );
+    const { copies } = JSON.parse((await cifar("data", "list", "--json", ...place)).out);
+    expect(copies).toMatchObject([{ name: "cifar10", folder: copy, archives: ["/some/where.tar.gz"] }]);
   });
 
   it("finds out what is missing, with the remedy", async () => {

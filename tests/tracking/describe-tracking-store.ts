@@ -560,6 +560,22 @@ export function describeTrackingStore(name: string, fixture: StoreFixture): void
       });
 
       it.each([
+        ["Österreich", "ÖSTERREICH"],
+        ["ÖSTERREICH", "%österreich"],
+        ["МОСКВА", "моск_а"],
+        ["ΣΊΣΥΦΟΣ", "Σίσυφος"],
+        ["straße", "STRAßE"],
+        ["\u{10400}\u{1F600}", "\u{10428}_"],
+        ["a\\Ä", "A\\ä"],
+        ["Ǆ", "ǆ"],
+      ])("ilike finds %s by %s", async (value, pattern) => {
+        await store.setTag(ids.a!, { key: "place", value });
+        await store.setTag(ids.b!, { key: "place", value: `${value}x` });
+        expect(await names(`tags.place ILIKE '${pattern}'`)).toBe("a");
+        expect(await names(`tags.place LIKE '${pattern}'`)).toBe(pattern === value ? "a" : "");
+      });
+
+      it.each([
         "metrics.acc > '0.9'",
         "metrics.acc LIKE '9'",
         "metrics.acc IS NULL",

@@ -1,12 +1,14 @@
 import type { Command } from "commander";
+import { obstacleTo } from "../../base/durable.ts";
 import { expandHome } from "../../base/home-path.ts";
+import { listCopies } from "../../data/cifar-copies.ts";
 import type { ImageDataset } from "../../data/dataset.ts";
 import { type SplitReport, verifyDataset } from "../../data/verify.ts";
 import { loadConfiguredDataset } from "../../experiments/configured-dataset.ts";
 import { previewDataset } from "../../experiments/preview.ts";
 import { addConfigOptions, addOutputOptions, type ConfigArguments, loadArguments } from "../config-options.ts";
 import { exitCodes, usageError } from "../failure.ts";
-import { count } from "../format.ts";
+import { bytes as bytesText, count } from "../format.ts";
 import { onInterrupt } from "../interrupt.ts";
 import { dataDisplay } from "../progress.ts";
 import { note, print, printJson, type Terminal, table } from "../terminal.ts";
@@ -39,6 +41,10 @@ export function addDataCommand(program: Command, terminal: Terminal): void {
     },
   );
 
+  addOutputOptions(
+    addConfigOptions(data.command("list").description("list the unpacked copies in the data folder, with their sizes")),
+  ).action((options: DataArguments) => listData(terminal, options));
+
   add("verify", "count the images, look for duplicates and damage").action(async (options: DataArguments) => {
     const dataset = await load(terminal, options);
     if (dataset === undefined) return;
@@ -70,6 +76,10 @@ export function addDataCommand(program: Command, terminal: Terminal): void {
       if (!/^\d{1,2}$/.test(options.views) || wanted > 16) {
         throw usageError(`--views ${options.views}`, "use a whole number from 0 to 16");
       }
+      const obstacle = await obstacleTo(file);
+      if (obstacle !== undefined) {
+        throw usageError(`--out ${file} can't be written: ${obstacle}`, "name a file in a folder that is there");
+      }
       const dataset = await load(terminal, options);
       if (dataset === undefined) return;
       const { config } = loadArguments(terminal, options);
@@ -81,6 +91,18 @@ export function addDataCommand(program: Command, terminal: Terminal): void {
         print(terminal, `wrote ${file}: ${shown}, then the class's histogram; rows from the top: ${rows.join(", ")}`);
       }
     });
+}
+
+async function listData(terminal: Terminal, options: ConfigArguments & { readonly json?: boolean }): Promise<void> {
+  const { data_dir: root } = loadArguments(terminal, options).config.dataset;
+  const copies = (await listCopies(root)).map(({ folder, bytes, note }) => {
+    const archives = note.version === 1 ? [note.archive] : note.archives.map(({ path }) => path);
+    return { name: note.name, folder, bytes, archives };
+  });
+  if (options.json === true) return printJson(terminal, { root, copies });
+  if (copies.length === 0) return print(terminal, `no unpacked copy in ${root}`);
+  const rows = copies.map(({ name, folder, bytes, archives }) => [name, folder, bytesText(bytes), archives.join(", ")]);
+  for (const line of table([["data", "unpacked copy", "size", "from"], ...rows])) print(terminal, line);
 }
 
 /** Undefined when Ctrl-C ended it. */

@@ -29,7 +29,7 @@ export function addEvaluateCommand(program: Command, terminal: Terminal): void {
     .addOption(new Option("--split <part>", "which images").choices(["test", "val"]).default("test"))
     .option("--tta", "with test-time augmentation too: evaluation.tta, or mirror_shift where that is none");
   addOutputOptions(addConfigOptions(command)).action(async (options: EvaluateArguments) => {
-    const bundle = await chooseBundle(loadArguments(terminal, options).config, options.model);
+    const bundle = await chooseBundle(terminal, loadArguments(terminal, options).config, options.model);
     const config = evaluationConfig(terminal, bundle, options);
     const configured = config.evaluation.tta;
     const tta = options.tta === true ? (configured === "none" ? "mirror_shift" : configured) : "none";

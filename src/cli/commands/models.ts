@@ -47,12 +47,13 @@ function architectures() {
 }
 
 async function showBundles(terminal: Terminal, root: string, options: ModelsArguments): Promise<void> {
-  const { bundles, damaged } = await listBundles(root, { check: "metadata" });
+  const { bundles, damaged } = await listBundles(root);
   if (options.json === true) {
     const broken = damaged.map(({ directory, error }) => ({ directory, code: error.code, message: error.message }));
     return printJson(terminal, { root, bundles: bundles.map(bundleFields), damaged: broken });
   }
-  if (bundles.length === 0) print(terminal, `no model bundle in ${root}; train one with \`${invocation()} train\``);
+  if (bundles.length === 0 && damaged.length === 0)
+    print(terminal, `no model bundle in ${root}; train one with \`${invocation()} train\``);
   const rows = bundles.map(({ metadata: { name, createdAt, metrics, dataset } }) => [
     name,
     createdAt.slice(0, 16).replace("T", " "),

@@ -32,7 +32,7 @@ export function addPredictCommand(program: Command, terminal: Terminal): void {
     .option("--top-k <number>", "classes to show for each image", wholeNumber, 3);
   addOutputOptions(addConfigOptions(command)).action(async (files: readonly string[], options: PredictArguments) => {
     const { config } = loadArguments(terminal, options);
-    const { metadata, modelPath } = await chooseBundle(config, options.model);
+    const { metadata, modelPath } = await chooseBundle(terminal, config, options.model);
     const { classes, preprocessing } = metadata;
     const { threads } = splitCores();
     await using predictor = await createWorkerPredictor({

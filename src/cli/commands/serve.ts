@@ -22,7 +22,7 @@ export function addServeCommand(program: Command, terminal: Terminal): void {
     .option("--debug", "show where an error comes from");
   addConfigOptions(command).action(async (options: ServeArguments) => {
     const { config } = loadArguments(terminal, { ...options, set: [...options.set, ...addressOverrides(options)] });
-    const bundle = await chooseBundle(config, options.model);
+    const bundle = await chooseBundle(terminal, config, options.model);
     await serveUntilStopped(terminal, {
       config,
       bundle,

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { isPipelineError, PipelineError } from "../../base/errors.ts";
 import type { LoadedConfig } from "../../config/load.ts";
-import { loadConfiguredDataset } from "../../experiments/configured-dataset.ts";
+import { fetchConfiguredDataset } from "../../experiments/configured-dataset.ts";
 import { statementOf } from "../../experiments/error-transfer.ts";
 import { modelsDirectory } from "../../experiments/run-folder.ts";
 import { type Bundle, newestBundle, readBundle } from "../../inference/bundle.ts";
@@ -9,6 +9,7 @@ import { createLogger } from "../../observability/logger.ts";
 import { trackingTarget } from "../../tracking/open.ts";
 import { startTrackingServer, type TrackingServer } from "../../tracking/server/server.ts";
 import { checkAddress } from "../check-address.ts";
+import { notePassedOver } from "../choose-bundle.ts";
 import { addConfigOptions, type ConfigArguments, loadArguments } from "../config-options.ts";
 import { exitCodes } from "../failure.ts";
 import { percent } from "../format.ts";
@@ -43,7 +44,9 @@ export function addUpCommand(program: Command, terminal: Terminal): void {
     const { config } = loaded;
     // Before minutes of training, not after them.
     await checkAddress(config.serving.host, config.serving.port);
-    const bundle = (await newestBundle(modelsDirectory(config))) ?? (await train(terminal, loaded, options));
+    const newest = await newestBundle(modelsDirectory(config));
+    notePassedOver(terminal, newest.damaged);
+    const bundle = newest.bundle ?? (await train(terminal, loaded, options));
     if (bundle === undefined) return;
     await using tracking = await startTracking(terminal, loaded);
     await serveUntilStopped(terminal, {
@@ -116,7 +119,7 @@ async function prepare(
   const { signal } = interrupt;
   print(terminal, `images: ${source === "official" ? `${name}, official download` : source}`);
   try {
-    await loadConfiguredDataset(config, { offline, signal, onProgress: display.onProgress });
+    await fetchConfiguredDataset(config, { offline, signal, onProgress: display.onProgress });
     return source;
   } catch (error) {
     display.stop();

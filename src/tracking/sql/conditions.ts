@@ -1,5 +1,6 @@
 import { type RawBuilder, type SqlBool, sql } from "kysely";
 import type { Condition } from "../search/grammar.ts";
+import { ilike } from "./case-fold.ts";
 import type { Dialect } from "./dialect.ts";
 
 /** A comparison of a column with what the condition gives. */
@@ -8,7 +9,7 @@ export function compare(column: RawBuilder<unknown>, condition: Condition, diale
     case "LIKE":
       return sql<SqlBool>`${column} LIKE ${dialect.likePattern(condition.value)}`;
     case "ILIKE":
-      return sql<SqlBool>`lower(${column}) LIKE lower(${dialect.likePattern(condition.value)})`;
+      return ilike(column, condition.value, dialect.likePattern);
     case "IN":
       return sql<SqlBool>`${column} IN (${sql.join(condition.value)})`;
     case "NOT IN":
