@@ -254,8 +254,35 @@ describe("GET routes", () => {
     const response = await app.inject("/health");
     expect(response.statusCode).toBe(200);
     const body = healthSchema.strict().parse(response.json());
-    expect(body).toMatchObject({ status: "healthy", model: "tiny_trainer_20260101-000000", version: "1.2.3" });
+    expect(body).toMatchObject({ status: "ready", model_loaded: true, model: "tiny_trainer_20260101-000000", version: "1.2.3" });
     expect(body.uptime_seconds).toBeGreaterThan(0);
+  });
+
+  it.each([
+    ["ready", 200],
+    ["degraded", 200],
+    ["down", 503],
+  ] as const)("say so when the model is %s", async (readiness, status) => {
+    const classifier = fakeClassifier(() => Promise.reject(new Error("unused")), readiness);
+    await withApp({ models: repositoryOf({ bundle, classifier }) }, async (other) => {
+      const health = await other.inject("/health");
+      expect(health.statusCode).toBe(status);
+      const body = healthSchema.strict().parse(health.json());
+      expect(body).toMatchObject({ status: readiness, model_loaded: status === 200 });
+      const answers: Record<string, object> = {};
+      for (const url of ["/health/ready", "/v2/health/ready", `/v2/models/${bundle.metadata.name}/ready`]) {
+        const response = await other.inject(url);
+        expect(response.statusCode, url).toBe(status);
+        answers[url] = response.json();
+      }
+      const ready = status === 200;
+      expect(Object.values(answers)).toMatchObject([
+        ready ? { status: "ready" } : { code: "INFERENCE_UNAVAILABLE" },
+        { live: true, ready },
+        { ready },
+      ]);
+      for (const url of ["/health/live", "/v2/health/live"]) expect((await other.inject(url)).statusCode).toBe(200);
+    });
   });
 
   it("/classes lists the labels in order", async () => {
