@@ -23,11 +23,7 @@ export function addTrainCommand(program: Command, terminal: Terminal): void {
   const command = program
     .command("train")
     .description("train a network, evaluate it and write a model bundle; Ctrl-C saves and stops")
-    .option(
-      "--resume <run>",
-      'go on with a run that was stopped or killed: its id, its folder, or "last"',
-      expandHome,
-    )
+    .option("--resume <run>", 'go on with a run that was stopped or killed: its id, its folder, or "last"', expandHome)
     .option("--tune", "search for good hyperparameters, as `cifar tune` does; --resume then names a study")
     .option("--distributed", "train on several processes: see the section distributed of the configuration");
   addExecutorOptions(command);

@@ -76,7 +76,8 @@ export const healthRoutes = (
       url: "/health/ready",
       schema: {
         summary: "Whether predictions are answered",
-        description: "For readiness probes: 503 while the server drains before it ends, and while the model cannot answer.",
+        description:
+          "For readiness probes: 503 while the server drains before it ends, and while the model cannot answer.",
         tags: ["service"],
         response: { 200: readySchema, ...errorResponses(421, 503) },
       },
