@@ -45,6 +45,7 @@ export const errorCodes = {
   QUEUE_FULL: "more requests are waiting than the queue may hold",
   RATE_LIMITED: "one client sent more requests than it may; retry after the time given",
   RAY_FAILED: "the Ray cluster could not be reached, or refused a request",
+  REQUEST_HEADERS_TOO_LARGE: "the headers of the request exceed the size limit",
   REQUEST_INVALID: "the request is malformed or lacks a required part",
   REQUEST_TIMEOUT: "the client did not send its request in time",
   REQUEST_TOO_LARGE: "the request body exceeds the size limit",

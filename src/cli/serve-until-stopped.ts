@@ -38,7 +38,7 @@ export async function serveUntilStopped(terminal: Terminal, options: ServeOption
   });
   const { window, interval_seconds: intervalSeconds, alpha, psi } = monitoring.drift;
   await using server = await startServer({
-    bundlePath: bundle.directory,
+    bundle,
     host: serving.host,
     port: serving.port,
     workers: serving.workers,
@@ -50,6 +50,8 @@ export async function serveUntilStopped(terminal: Terminal, options: ServeOption
     maxUploadBytes: serving.max_upload_bytes,
     maxImagesPerRequest: serving.max_images_per_request,
     predictTimeoutMs: serving.predict_timeout_ms,
+    uploadIdleTimeoutMs: serving.upload_idle_timeout_ms,
+    uploadMinBytesPerSecond: serving.upload_min_bytes_per_second,
     drainDelayMs: serving.drain_delay_ms,
     shutdownTimeoutMs: serving.shutdown_timeout_ms,
     access: {

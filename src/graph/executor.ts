@@ -14,11 +14,19 @@ export interface Executor {
 
 /** A compiled graph with its state. Runs may not overlap. */
 export interface Executable extends AsyncDisposable {
-  /** Runs once: computes the outputs from the feeds and the state, then replaces the state. */
+  /**
+   * Runs once: computes the outputs from the feeds and the state, then replaces the state. A run that is refused changes
+   * nothing.
+   * @throws INVALID_ARGUMENT for an unknown or missing feed; SHAPE_MISMATCH for one of another type or shape;
+   * STATE_MISMATCH when a variable that the graph reads was never written
+   */
   run(feeds: Named<Tensor>): Promise<Named<Tensor>>;
-  /** Overwrites variables. @throws STATE_MISMATCH on an unknown name or another shape. */
+  /** Overwrites variables, all or none. @throws STATE_MISMATCH for an unknown name, another type or shape */
   writeState(values: Named<Tensor>): void;
-  /** Copies of variables in their logical shapes; all of them by default. */
+  /**
+   * Copies of variables in their logical shapes; all of them by default.
+   * @throws STATE_MISMATCH for an unknown name or a variable that was never written
+   */
   readState(names?: readonly string[]): Record<string, Tensor>;
 }
 

@@ -3,7 +3,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { Batcher, type BatchRun } from "./batcher.ts";
 import type { BundleMetadata } from "./bundle-metadata.ts";
 import { type ImageStatistics, imageStatistics } from "./drift-features.ts";
-import type { Predictor } from "./predictor.ts";
+import type { Predictor, Readiness } from "./predictor.ts";
 import { stackImages } from "./preprocess.ts";
 import { softmax, topK } from "./softmax.ts";
 
@@ -65,6 +65,11 @@ export class Classifier implements AsyncDisposable {
       concurrency,
       run: (images, batch) => this.#run(images, batch),
     });
+  }
+
+  /** Whether images can be classified now. */
+  get readiness(): Readiness {
+    return this.#options.predictor.readiness;
   }
 
   /** Images that wait for the model. */

@@ -87,6 +87,23 @@ describe("createWorkerPredictor", () => {
     expect(crashes).toEqual([]);
   });
 
+  it("is down while every worker crash-loops, degraded while one of them does, and ready again after an answer", async () => {
+    const predictor = await start({ workers: 2, restartDelayMs: 1 });
+    expect(predictor.readiness).toBe("ready");
+    const crash = () => expect(predictor.predict(images(255))).rejects.toMatchObject({ code: "INFERENCE_FAILED" });
+    // The first worker alone takes jobs while the second is busy.
+    const busy = predictor.predict(images(1, 250));
+    for (let i = 0; i < 3; i++) await crash();
+    expect(predictor.readiness).toBe("degraded");
+    await busy;
+    while (predictor.readiness !== "down") await crash();
+    while (predictor.readiness === "down") await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(predictor.readiness).toBe("degraded");
+    while (predictor.readiness !== "ready") {
+      await Promise.all([1, 2, 3, 4].map((value) => predictor.predict(images(value, 20))));
+    }
+  });
+
   it("rejects when the model can't be used", async () => {
     await expect(start({ modelPath: "unusable" })).rejects.toMatchObject({
       code: "INFERENCE_UNAVAILABLE",

@@ -6,8 +6,12 @@ import { type Tensor, tensor } from "../tensor/tensor.ts";
 import { type Preprocessing, requireImages } from "./preprocess.ts";
 import type { InferenceJob, InferenceReply, InferenceWorkerData } from "./worker-protocol.ts";
 
+/** ready: as it should be; degraded: it answers, but a part of it fails; down: it cannot answer now. */
+export type Readiness = "ready" | "degraded" | "down";
+
 /** Images in, logits out. */
 export interface Predictor extends AsyncDisposable {
+  readonly readiness: Readiness;
   /**
    * @param images uint8 [N, 3, height, width] of the model's size; copied
    * @returns float32 logits [N, classes]
@@ -113,6 +117,17 @@ class WorkerPool implements Predictor {
 
   async ready(): Promise<void> {
     await Promise.all(this.#started.map(({ promise }) => promise));
+  }
+
+  /**
+   * A worker that failed `patience` times in a row counts as failing until it has answered a job: one that dies at
+   * every job looks well in between.
+   */
+  get readiness(): Readiness {
+    const serves = ({ state }: Slot) => state === "ready" || state === "busy";
+    const fails = (index: number) => this.#failures[index]! >= patience;
+    if (this.#slots.every((slot, i) => serves(slot) && !fails(i))) return "ready";
+    return this.#slots.some((slot, i) => serves(slot) || (slot.state !== "stopped" && !fails(i))) ? "degraded" : "down";
   }
 
   predict(images: Tensor<"uint8">, signal?: AbortSignal): Promise<Tensor<"float32">> {

@@ -3,7 +3,7 @@ import golden from "../../tests/goldens/optim.json" with { type: "json" };
 import { createReferenceExecutor } from "../backends/reference/executor.ts";
 import { input } from "../graph/build.ts";
 import { defineGraph, type Variable } from "../graph/graph.ts";
-import { floats, type Named, scalar, type Tensor } from "../tensor/tensor.ts";
+import { floats, type Named, scalar, type Tensor, zeros } from "../tensor/tensor.ts";
 import { adamw } from "./adamw.ts";
 import { clipByGlobalNorm, globalNorm } from "./clip.ts";
 import { emaBlend } from "./ema.ts";
@@ -49,7 +49,8 @@ function updateGraph(optimizer: Optimizer, parameters: Named<Plain>, without: re
 
 async function run(optimizer: Optimizer, { initial, gradients }: { initial: Named<Plain>; gradients: Named<Plain>[] }) {
   await using executable = await createReferenceExecutor().compile(updateGraph(optimizer, initial));
-  executable.writeState(tensors(initial));
+  const slots = optimizer.slots.map(({ name, parameter }) => [name, zeros("float32", initial[parameter]!.shape)]);
+  executable.writeState({ ...tensors(initial), ...Object.fromEntries(slots) });
   const after: Record<string, Tensor>[] = [];
   for (const [step, gradient] of gradients.entries()) {
     const scalars = Object.entries(optimizer.scalarsAt(step)).map(([name, value]) => [name, scalar(value)]);

@@ -3,6 +3,7 @@ import { isPipelineError, PipelineError } from "../base/errors.ts";
 import { metricTable } from "../observability/metric-table.ts";
 import type { ServiceMetrics } from "../observability/metrics.ts";
 import { type ClientErrorCode, errorStatus, isClientErrorCode } from "./error-status.ts";
+import { mediaTypeError } from "./media-type.ts";
 import type { ApiError } from "./schemas.ts";
 
 /** Where nothing better is known, in seconds. */
@@ -11,6 +12,9 @@ const longestRetryAfter = 60;
 
 /** Refusals that say something about load or access, not about the request's content: counted by their code. */
 const rejections = new Set<ClientErrorCode>(metricTable.api_rejections_total.initialValues);
+
+/** Load and the end of the service pass: nothing is broken. */
+const passing = new Set<ClientErrorCode>(["DEADLINE_EXCEEDED", "QUEUE_FULL", "SHUTTING_DOWN"]);
 
 /** Gives every error of the app, the framework's own included, the one JSON shape. */
 export function installErrorHandling(app: FastifyInstance, metrics: ServiceMetrics): void {
@@ -22,7 +26,7 @@ export function installErrorHandling(app: FastifyInstance, metrics: ServiceMetri
   });
   app.setNotFoundHandler((request, reply) => {
     const path = request.url.split("?", 1)[0]!;
-    const allowed = ["GET", "HEAD", "POST"].filter((method) => app.findRoute({ url: path, method }) !== null);
+    const allowed = app.supportedMethods.filter((method) => app.findRoute({ url: path, method }) !== null);
     // A route with a wildcard may take the method and still find nothing.
     if (allowed.length === 0 || allowed.includes(request.method)) {
       const error = new PipelineError("ROUTE_NOT_FOUND", `there is no route ${request.method} ${shorten(path)}`, {
@@ -55,14 +59,18 @@ export function sendError(
   request: FastifyRequest,
   reply: FastifyReply,
 ): FastifyReply {
-  const known = isPipelineError(error) ? error : fromFramework(error);
+  const known = isPipelineError(error) ? error : fromFramework(error, request);
   const code = isClientErrorCode(known.code) ? known.code : "INTERNAL_ERROR";
   const status = errorStatus[code];
-  if (status >= 500) {
+  if (status >= 500 && !passing.has(code)) {
     request.log.error({ err: error, code: known.code }, "request failed");
+  } else if (status >= 500) {
+    request.log.warn({ code, reason: known.message }, "request refused");
   } else {
     request.log.info({ code, reason: known.message }, "request refused");
   }
+  // The rest of the body does not come, or is not read.
+  if (status === 408) reply.header("connection", "close");
   if (status === 503 || status === 429) reply.header("retry-after", String(retryAfterOf(known)));
   const body = apiErrorOf(code, publicMessages[code] ?? known.message, request.id);
   return (
@@ -81,13 +89,11 @@ function retryAfterOf({ details: { retryAfterMs } }: PipelineError): number {
 }
 
 /** Errors of Fastify and its plugins carry a 4xx status where the client is at fault. */
-function fromFramework(error: FastifyError): PipelineError {
+function fromFramework(error: FastifyError, request: FastifyRequest): PipelineError {
   const status = error.statusCode ?? 500;
   const options = { cause: error };
   if (status === 413) return new PipelineError("REQUEST_TOO_LARGE", `request refused: ${error.message}`, options);
-  if (status === 406 || status === 415) {
-    return new PipelineError("UNSUPPORTED_MEDIA_TYPE", `request refused: ${error.message}`, options);
-  }
+  if (status === 406 || status === 415) return mediaTypeError(request, error);
   if (status === 503) return new PipelineError("SHUTTING_DOWN", error.message, options);
   if (status >= 400 && status < 500)
     return new PipelineError("REQUEST_INVALID", `request refused: ${error.message}`, options);

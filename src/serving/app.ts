@@ -4,10 +4,12 @@ import { serializerCompiler, validatorCompiler } from "fastify-type-provider-zod
 import { Admission } from "./access/admission.ts";
 import { installGuard } from "./access/guard.ts";
 import { loopbackPolicy } from "./access/policy.ts";
-import { apiErrorOf, installErrorHandling, sendError } from "./api-error.ts";
+import { installErrorHandling, sendError } from "./api-error.ts";
+import { answerBrokenRequest } from "./broken-request.ts";
 import { dashboardRoutes } from "./dashboard/routes.ts";
 import { type AppDependencies, defaultServingLimits, type RouteContext } from "./dependencies.ts";
 import { FeedbackLog } from "./feedback-log.ts";
+import { isFilePart, refuseContentEncoding } from "./media-type.ts";
 import { installOpenApi } from "./openapi.ts";
 import { PredictionService } from "./prediction-service.ts";
 import { requestIdOf } from "./request-id.ts";
@@ -17,7 +19,8 @@ import { modelRoutes } from "./routes/models.ts";
 import { alertRoutes, metricsRoutes } from "./routes/monitoring.ts";
 import { pageRoutes } from "./routes/page.ts";
 import { predictRoutes } from "./routes/predict.ts";
-import { installSecurityHeaders, securityHeaders, setSecurityHeaders } from "./security-headers.ts";
+import { installSecurityHeaders, setSecurityHeaders } from "./security-headers.ts";
+import { installUploadPace } from "./upload-pace.ts";
 import { v2InferenceRoutes } from "./v2/inference-routes.ts";
 import { v2ServerRoutes } from "./v2/server-routes.ts";
 
@@ -41,33 +44,19 @@ export async function createApp(dependencies: AppDependencies): Promise<FastifyI
     trustProxy: access.trustedProxies.length === 0 ? false : [...access.trustedProxies],
     // Multipart framing comes on top of the file.
     bodyLimit: limits.maxUploadBytes + 64 * 1024,
-    requestTimeout: limits.requestTimeoutMs,
+    // Headers have a time limit, bodies a pace.
+    requestTimeout: 0,
     connectionTimeout: limits.connectionTimeoutMs,
     keepAliveTimeout: 10_000,
     forceCloseConnections: "idle",
-    routerOptions: { maxParamLength: 200 },
-    http: { headersTimeout: Math.min(10_000, limits.requestTimeoutMs), connectionsCheckingInterval: 2000 },
+    routerOptions: { maxParamLength: 200, ignoreTrailingSlash: true },
+    http: { headersTimeout: limits.headersTimeoutMs, connectionsCheckingInterval: 2000 },
     // Addresses that cannot be decoded never reach a route.
     frameworkErrors(error, request, reply) {
       setSecurityHeaders(request, reply);
       sendError(error, request, reply);
     },
-    clientErrorHandler(error, socket) {
-      const late = error.code === "ERR_HTTP_REQUEST_TIMEOUT";
-      const status = late ? "408 Request Timeout" : "400 Bad Request";
-      const message = late ? "the request did not arrive in time" : `the HTTP request is malformed: ${error.code}`;
-      const code = late ? "REQUEST_TIMEOUT" : "REQUEST_INVALID";
-      const text = JSON.stringify(apiErrorOf(code, message, requestIdOf({ headers: {} })));
-      if (socket.writable && error.code !== "ECONNRESET") {
-        socket.end(
-          `HTTP/1.1 ${status}\r\nContent-Type: application/json; charset=utf-8\r\nConnection: close\r\n` +
-            `X-Content-Type-Options: ${securityHeaders["x-content-type-options"]}\r\n` +
-            `Content-Length: ${Buffer.byteLength(text)}\r\n\r\n${text}`,
-        );
-      } else {
-        socket.destroy();
-      }
-    },
+    clientErrorHandler: answerBrokenRequest,
   }) as unknown as FastifyInstance;
   app.server.maxConnections = limits.maxConnections;
   app.setValidatorCompiler(validatorCompiler);
@@ -75,6 +64,8 @@ export async function createApp(dependencies: AppDependencies): Promise<FastifyI
   installErrorHandling(app, metrics);
   installSecurityHeaders(app);
   installGuard(app, access, context.now);
+  app.addHook("onRequest", refuseContentEncoding);
+  installUploadPace(app, limits);
   const inProgress = new WeakSet<object>();
   app.addHook("onRequest", async (request) => {
     inProgress.add(request);
@@ -95,6 +86,8 @@ export async function createApp(dependencies: AppDependencies): Promise<FastifyI
     );
   });
 
+  // No route takes plain text.
+  app.removeContentTypeParser("text/plain");
   // Bytes of an image, or JSON with binary tensor data behind it.
   for (const type of ["application/octet-stream", /^image\//]) {
     app.addContentTypeParser(type, { parseAs: "buffer" }, (_request, body, done) => done(null, body));
@@ -104,7 +97,7 @@ export async function createApp(dependencies: AppDependencies): Promise<FastifyI
   const feedback = new FeedbackLog();
   const service = new PredictionService(context, feedback);
   const { accepting } = context;
-  await app.register(multipart, { throwFileSizeLimit: true });
+  await app.register(multipart, { throwFileSizeLimit: true, isPartAFile: isFilePart });
   await installOpenApi(app, context.version);
   await app.register(pageRoutes());
   await app.register(healthRoutes(context, { admission, feedback, accepting }));

@@ -18,10 +18,14 @@ export interface ServingLimits {
   readonly maxRequestsInFlight?: number;
   /** Bytes of all their bodies together; default 256 MiB. */
   readonly maxBytesInFlight?: number;
-  /** From the arrival of a prediction request to its answer; a client may ask for less. Default 30 s. */
+  /** From the arrival of a whole prediction request to its answer; a client may ask for less. Default 30 s. */
   readonly predictTimeoutMs?: number;
-  /** For a client to send its whole request; default 30 s. */
-  readonly requestTimeoutMs?: number;
+  /** For a client to send the headers of a request; default 10 s. */
+  readonly headersTimeoutMs?: number;
+  /** A body of which nothing arrives for this long is given up; default 15 s. */
+  readonly uploadIdleTimeoutMs?: number;
+  /** Once a body has taken that long, it must have come at this rate on average; default 1024. */
+  readonly uploadMinBytesPerSecond?: number;
   /** Socket without any traffic; default 60 s. */
   readonly connectionTimeoutMs?: number;
   /** Open connections; default 1024. */
@@ -35,7 +39,9 @@ export const defaultServingLimits = {
   maxRequestsInFlight: 512,
   maxBytesInFlight: 256 * 1024 * 1024,
   predictTimeoutMs: 30_000,
-  requestTimeoutMs: 30_000,
+  headersTimeoutMs: 10_000,
+  uploadIdleTimeoutMs: 15_000,
+  uploadMinBytesPerSecond: 1024,
   connectionTimeoutMs: 60_000,
   maxConnections: 1024,
 } as const satisfies Required<ServingLimits>;

@@ -4,10 +4,12 @@ import type { Bundle, BundleListing } from "../inference/bundle.ts";
 import type { Classification } from "../inference/classifier.ts";
 import { identityOf, isNamed } from "../inference/model-identity.ts";
 import type { ModelStatistics } from "../inference/model-statistics.ts";
+import type { Readiness } from "../inference/predictor.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
 /** What the app needs of a classifier. */
 export interface ImageClassifier {
+  readonly readiness: Readiness;
   readonly waiting: number;
   /** How long a new image will probably wait for the model, in ms. */
   readonly expectedWaitMs: number;

@@ -1,5 +1,5 @@
 import type { ImageLimits } from "../data/transforms/decode-image.ts";
-import { readBundle } from "../inference/bundle.ts";
+import { type Bundle, readBundle } from "../inference/bundle.ts";
 import { Classifier, type ClassifierOptions } from "../inference/classifier.ts";
 import { ModelStatistics } from "../inference/model-statistics.ts";
 import { createWorkerPredictor } from "../inference/predictor.ts";
@@ -19,12 +19,13 @@ export interface OpenModelOptions extends Pick<ClassifierOptions, "maxDelayMs" |
 }
 
 /**
- * Reads a bundle, starts its workers, warms them up and checks the model.
+ * Starts the workers of a bundle, warms them up and checks the model. A folder is read and checked first; a bundle was
+ * already, and its file is not hashed again.
  * @throws BUNDLE_NOT_FOUND, BUNDLE_DAMAGED, INFERENCE_UNAVAILABLE, MODEL_REFUSED
  */
-export async function openModel(directory: string, options: OpenModelOptions): Promise<OpenedModel> {
+export async function openModel(source: Bundle | string, options: OpenModelOptions): Promise<OpenedModel> {
   const { workers, threads, maxBatchSize, logger, onBatch, ...rest } = options;
-  const bundle = await readBundle(directory);
+  const bundle = typeof source === "string" ? await readBundle(source) : source;
   const { metadata, modelPath } = bundle;
   await using stack = new AsyncStack();
   const predictor = stack.use(

@@ -42,8 +42,9 @@ export class PredictionService {
     using cancel = cancellation(request, reply, limits.predictTimeoutMs);
     requireTime(model, cancel.timeoutMs);
     const tasks = await untilAborted(prepare(model), cancel.signal);
-    // No time for the network, but for the queue behind it.
-    requireTime(model, cancel.timeoutMs - seconds() * 1000);
+    // However long the upload took.
+    cancel.startTimeout();
+    requireTime(model, cancel.timeoutMs);
     let results: readonly Classification[];
     try {
       results = await all(tasks, cancel.signal);

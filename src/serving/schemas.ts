@@ -173,8 +173,12 @@ export const systemSchema = z
 
 export const healthSchema = z
   .object({
-    status: z.literal("healthy"),
-    model_loaded: z.literal(true),
+    status: z.enum(["ready", "degraded", "down"]).meta({
+      description:
+        "ready: predictions are answered; degraded: they are, but a part of the inference workers fails; down (status " +
+        "503): they are not",
+    }),
+    model_loaded: z.boolean().meta({ description: "Whether the model can answer" }),
     model: z.string(),
     version: z.string(),
     uptime_seconds: seconds,

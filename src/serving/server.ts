@@ -27,7 +27,8 @@ import { openModel } from "./open-model.ts";
 import { ServedDrift } from "./served-drift.ts";
 
 export interface ServerOptions extends ServingLimits {
-  readonly bundlePath: string;
+  /** A bundle that was read and checked, or the folder of one. */
+  readonly bundle: Bundle | string;
   /** Folder whose bundles /models lists; default: the one that holds the bundle. */
   readonly modelsDirectory?: string;
   /** Default 127.0.0.1: reachable from this machine only. */
@@ -84,7 +85,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const { maxUploadBytes: maxBytes, maxPixels } = { ...defaultServingLimits, ...limits };
 
   await using stack = new AsyncStack();
-  const system = createSystemMonitor({ diskPath: options.bundlePath });
+  const system = createSystemMonitor({
+    diskPath: typeof options.bundle === "string" ? options.bundle : options.bundle.directory,
+  });
   const active = () => models?.active.bundle.metadata;
   const drift = new ServedDrift(active, options.drift);
   const metrics = createServiceMetrics({
@@ -93,8 +96,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     queueLimit: options.queueLimit ?? 256,
     sources: [modelMetrics(active), drift.source, ...(options.metricSources ?? [])],
   });
-  const open = (directory: string) =>
-    openModel(directory, {
+  const open = (source: Bundle | string) =>
+    openModel(source, {
       workers,
       threads,
       maxBatchSize,
@@ -104,7 +107,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       onBatch: (size) => metrics.observe({ type: "batch", size }),
     });
   let models: ModelRepository | undefined;
-  const initial = await open(options.bundlePath);
+  const initial = await open(options.bundle);
   const modelsDirectory = options.modelsDirectory ?? dirname(initial.bundle.directory);
   models = stack.use(
     new ModelRepository({

@@ -1,6 +1,7 @@
 import type { Readable } from "node:stream";
 import type { FastifyRequest } from "fastify";
 import { isPipelineError, PipelineError } from "../base/errors.ts";
+import { mediaTypeError } from "./media-type.ts";
 
 export interface UploadLimits {
   readonly maxBytes: number;
@@ -25,11 +26,7 @@ export async function readImages(
   if (request.headers["content-type"]?.toLowerCase().startsWith("application/json")) {
     return fromJson(request.body).map((text, index) => decodeBase64(text, index, limits.maxBytes));
   }
-  throw new PipelineError(
-    "UNSUPPORTED_MEDIA_TYPE",
-    `expected multipart/form-data, got ${(request.headers["content-type"] ?? "no content type").slice(0, 100)}`,
-    { remedy: 'send the image as the form field "file", as curl -F file=@image.jpg does' },
-  );
+  throw mediaTypeError(request);
 }
 
 async function readForm(
@@ -39,6 +36,7 @@ async function readForm(
 ): Promise<readonly Uint8Array[]> {
   const images: Uint8Array[] = [];
   let other: string | undefined;
+  let isText = false;
   const one = maxFiles === 1;
   const tooMany = (cause?: unknown) =>
     new PipelineError("REQUEST_INVALID", `the request has more than ${one ? "one file" : `${maxFiles} files`}`, {
@@ -55,6 +53,7 @@ async function readForm(
       } else {
         other ??= part.type === "file" ? `a file in ${quoted(part.fieldname)}` : `text in ${quoted(part.fieldname)}`;
         if (part.type === "file") await drain(part.file);
+        else isText ||= part.fieldname === field;
       }
     }
   } catch (error) {
@@ -64,7 +63,9 @@ async function readForm(
   if (images.length === 0) {
     const found = other === undefined ? "" : ` but ${other}`;
     throw new PipelineError("REQUEST_INVALID", `the request has no file in a field named "${field}"${found}`, {
-      remedy: `send the image as curl -F ${field}=@image.jpg does`,
+      remedy: isText
+        ? `images are not sent as text: attach the file, as curl -F ${field}=@image.jpg does, or send JSON with base64`
+        : `send the image as curl -F ${field}=@image.jpg does`,
     });
   }
   return images;

@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
-import type { FastifyInstance } from "fastify";
+import fastify, { type FastifyInstance } from "fastify";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { PipelineError } from "../../src/base/errors.ts";
@@ -12,6 +12,7 @@ import { createWorkerPredictor, type Predictor } from "../../src/inference/predi
 import { createLogger } from "../../src/observability/logger.ts";
 import { createServiceMetrics } from "../../src/observability/metrics.ts";
 import { createSystemMonitor } from "../../src/observability/system.ts";
+import { installErrorHandling } from "../../src/serving/api-error.ts";
 import { createApp } from "../../src/serving/app.ts";
 import type { AppDependencies } from "../../src/serving/dependencies.ts";
 import { apiErrorSchema, healthSchema, modelsSchema, predictionSchema } from "../../src/serving/schemas.ts";
@@ -75,7 +76,10 @@ const png = () => photo().png().toBuffer();
 function expectError(response: Awaited<ReturnType<typeof predict>>, status: number, code: string) {
   expect({ status: response.statusCode, code: response.json().code }).toEqual({ status, code });
   expect(response.headers["content-type"]).toBe("application/json; charset=utf-8");
-  const body = apiErrorSchema.strict().parse(response.json());
+  // The Open Inference Protocol has the message under one more name.
+  const { error, ...fields } = response.json();
+  const body = apiErrorSchema.strict().parse(fields);
+  if (error !== undefined) expect(error).toBe(body.message);
   expect(body.detail).toBe(body.message);
   expect(body.request_id).toBe(response.headers["x-request-id"]);
   return body;
@@ -157,6 +161,65 @@ describe("POST /predict", () => {
     const part = { ...imagePart(await png()), name: "picture" };
     const { message } = expectError(await predict(app, [part]), 400, "REQUEST_INVALID");
     expect(message).toContain('"file" but a file in "picture"');
+  });
+
+  it("says the same remedy for every content type that it does not take", async () => {
+    const image = await png();
+    const messages = await Promise.all(
+      [undefined, "application/x-www-form-urlencoded", "text/plain", "application/xml"].flatMap((type) =>
+        ["/predict", "/predict/batch"].map(async (url) => {
+          const headers = type === undefined ? {} : { "content-type": type };
+          const { message } = expectError(
+            await app.inject({ method: "POST", url, payload: image, headers }),
+            415,
+            "UNSUPPORTED_MEDIA_TYPE",
+          );
+          expect(message).toContain(`got ${type ?? "no content type"}`);
+          return message.split("; ").at(-1);
+        }),
+      ),
+    );
+    expect(new Set(messages)).toEqual(
+      new Set(['send the image as the form field "file", as curl -F file=@image.jpg does']),
+    );
+    const { message } = expectError(
+      await app.inject({ method: "POST", url: "/feedback", payload: "a=1", headers: { "content-type": "text/plain" } }),
+      415,
+      "UNSUPPORTED_MEDIA_TYPE",
+    );
+    expect(message).toContain("content-type: application/json");
+  });
+
+  it("refuses a compressed body before it reads it", async () => {
+    for (const encoding of ["gzip", "br", "x-unknown"]) {
+      const response = await predict(app, [imagePart(await png())], { "content-encoding": encoding });
+      const { message } = expectError(response, 415, "UNSUPPORTED_MEDIA_TYPE");
+      expect(message).toContain(`content encoding ${encoding}`);
+      expect(response.headers["accept-encoding"]).toBe("identity");
+    }
+    expect((await predict(app, [imagePart(await png())], { "content-encoding": "identity" })).statusCode).toBe(200);
+  });
+
+  it("takes a file part without a file name when its type is an image", async () => {
+    const part = { name: "file", type: "image/png", content: await png() };
+    expect((await predict(app, [part])).statusCode).toBe(200);
+    expectError(await predict(app, [{ ...part, type: "text/plain" }]), 400, "REQUEST_INVALID");
+  });
+
+  it("says that images are not sent as text, however long the text", async () => {
+    for (const content of ["iVBORw0KGgo=", "A".repeat(20_000)]) {
+      const { message } = expectError(await predict(app, [{ name: "file", content }]), 400, "REQUEST_INVALID");
+      expect(message).toContain("images are not sent as text");
+    }
+  });
+
+  it("answers with a slash at the end of the address too", async () => {
+    const payload = formBody([imagePart(await png())]);
+    for (const url of ["/predict/", "/predict/batch/", "/predict/?top_k=1"]) {
+      const response = await app.inject({ method: "POST", url, payload, headers: { "content-type": formType } });
+      expect(response.statusCode, url).toBe(200);
+    }
+    for (const url of ["/health/", "/docs/", "/metrics/"]) expect((await app.inject(url)).statusCode, url).toBe(200);
   });
 
   it("refuses a text field named file", async () => {
@@ -254,8 +317,40 @@ describe("GET routes", () => {
     const response = await app.inject("/health");
     expect(response.statusCode).toBe(200);
     const body = healthSchema.strict().parse(response.json());
-    expect(body).toMatchObject({ status: "healthy", model: "tiny_trainer_20260101-000000", version: "1.2.3" });
+    expect(body).toMatchObject({
+      status: "ready",
+      model_loaded: true,
+      model: "tiny_trainer_20260101-000000",
+      version: "1.2.3",
+    });
     expect(body.uptime_seconds).toBeGreaterThan(0);
+  });
+
+  it.each([
+    ["ready", 200],
+    ["degraded", 200],
+    ["down", 503],
+  ] as const)("say so when the model is %s", async (readiness, status) => {
+    const classifier = fakeClassifier(() => Promise.reject(new Error("unused")), readiness);
+    await withApp({ models: repositoryOf({ bundle, classifier }) }, async (other) => {
+      const health = await other.inject("/health");
+      expect(health.statusCode).toBe(status);
+      const body = healthSchema.strict().parse(health.json());
+      expect(body).toMatchObject({ status: readiness, model_loaded: status === 200 });
+      const answers: Record<string, object> = {};
+      for (const url of ["/health/ready", "/v2/health/ready", `/v2/models/${bundle.metadata.name}/ready`]) {
+        const response = await other.inject(url);
+        expect(response.statusCode, url).toBe(status);
+        answers[url] = response.json();
+      }
+      const ready = status === 200;
+      expect(Object.values(answers)).toMatchObject([
+        ready ? { status: "ready" } : { code: "INFERENCE_UNAVAILABLE" },
+        { live: true, ready },
+        { ready },
+      ]);
+      for (const url of ["/health/live", "/v2/health/live"]) expect((await other.inject(url)).statusCode).toBe(200);
+    });
   });
 
   it("/classes lists the labels in order", async () => {
@@ -342,11 +437,34 @@ describe("every answer", () => {
       ["GET", "/predict", "POST"],
       ["POST", "/health", "GET, HEAD"],
       ["DELETE", "/models", "GET, HEAD"],
+      ["PATCH", "/predict", "POST"],
+      ["PUT", "/predict/batch/", "POST"],
+      ["OPTIONS", "/health/live", "GET, HEAD"],
+      ["TRACE", "/health", "GET, HEAD"],
+      ["DELETE", "/v2/models/any/versions/1/infer", "POST"],
+      ["PATCH", "/v2/models/any/ready", "GET, HEAD"],
+      ["PUT", "/v2/repository/models/a%20b/load?x=1", "POST"],
+      ["DELETE", "/docs/static/index.css", "GET, HEAD"],
     ] as const) {
       const response = await app.inject({ method, url });
       expectError(response, 405, "METHOD_NOT_ALLOWED");
       expect(response.headers.allow).toBe(allow);
     }
+    for (const method of ["PATCH", "DELETE", "OPTIONS", "GET"] as const) {
+      for (const url of ["/nope", "/v2/models", "/v2/models/a/b/c"]) {
+        expectError(await app.inject({ method, url }), 404, "ROUTE_NOT_FOUND");
+      }
+    }
+  });
+
+  it("names every method that a route takes, whichever that is", async () => {
+    const other = fastify() as unknown as FastifyInstance;
+    installErrorHandling(other, dependencies.metrics);
+    other.route({ method: ["PUT", "PATCH", "DELETE"], url: "/things/:id", handler: async () => ({}) });
+    const response = await other.inject({ method: "POST", url: "/things/7" });
+    expect(response.statusCode).toBe(405);
+    expect(String(response.headers.allow).split(", ").sort()).toEqual(["DELETE", "PATCH", "PUT"]);
+    await other.close();
   });
 
   it("is logged once with request id, status and duration, without the query of secrets", async () => {

@@ -15,7 +15,7 @@ let server: RunningServer;
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), "hostile-"));
   const bundle = await writeTinyBundle(root);
-  server = await startServer({ bundlePath: bundle.directory, port: 0, logger: createLogger({ level: "silent" }) });
+  server = await startServer({ bundle: bundle.directory, port: 0, logger: createLogger({ level: "silent" }) });
 });
 afterAll(async () => {
   await server?.close();

@@ -25,7 +25,7 @@ afterAll(() => rm(root, { recursive: true, force: true }));
 
 async function start(options: Partial<ServerOptions> = {}) {
   const server = await startServer({
-    bundlePath: directory,
+    bundle: directory,
     port: 0,
     logger: createLogger({ level: "silent" }),
     ...options,
@@ -40,9 +40,18 @@ function predict(url: string, init: RequestInit = {}): Promise<Response> {
   return fetch(`${url}/predict`, { method: "POST", body: form, ...init });
 }
 
+const formStart = '--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n';
+const formEnd = "\r\n--b--\r\n";
+
 const uploadHead = (length: number) =>
   "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\n" +
-  `Content-Length: ${length}\r\n\r\n--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n`;
+  `Content-Length: ${length}\r\n\r\n${formStart}`;
+
+function jsonRequest(file: Buffer): Buffer {
+  const json = JSON.stringify({ image: file.toString("base64") });
+  const head = `Host: localhost\r\nContent-Type: application/json\r\nContent-Length: ${json.length}`;
+  return Buffer.from(`POST /predict HTTP/1.1\r\n${head}\r\n\r\n${json}`);
+}
 
 /** Opens a socket, writes something and says what came back by the time that it closed. */
 function talk(url: string, write: (socket: ReturnType<typeof connect>) => void) {
@@ -98,7 +107,7 @@ describe("draining", () => {
   });
 
   it("ends although a dashboard is open and an upload does not go on", async () => {
-    const server = await start({ requestTimeoutMs: 1500, predictTimeoutMs: 1500 });
+    const server = await start({ uploadIdleTimeoutMs: 1500 });
     const stream = await fetch(`${server.url}/dashboard/events`);
     const reader = stream.body!.getReader();
     expect(new TextDecoder().decode((await reader.read()).value)).toMatch(/^event: history\ndata: \{/);
@@ -113,8 +122,8 @@ describe("draining", () => {
 });
 
 describe("slow and broken clients", () => {
-  it("are cut off with 408 after the request time limit, and others are served meanwhile", async () => {
-    const server = await start({ requestTimeoutMs: 1000 });
+  it("are cut off with 408 below the lowest rate, and others are served meanwhile", async () => {
+    const server = await start({ uploadIdleTimeoutMs: 1000, uploadMinBytesPerSecond: 1000 });
     const slow = Array.from({ length: 20 }, () => {
       const client = talk(server.url, (socket) => socket.write(uploadHead(100_000)));
       const timer = setInterval(() => client.socket.writable && client.socket.write("x"), 100);
@@ -123,18 +132,71 @@ describe("slow and broken clients", () => {
     for (let i = 0; i < 10; i++) expect((await predict(server.url)).status).toBe(200);
     for (const text of await Promise.all(slow)) {
       expect(text).toMatch(/^HTTP\/1\.1 408 /);
-      expect(JSON.parse(text.split("\r\n\r\n")[1]!)).toMatchObject({ code: "REQUEST_TIMEOUT" });
+      expect(JSON.parse(text.split("\r\n\r\n")[1]!)).toMatchObject({
+        code: "REQUEST_TIMEOUT",
+        message: expect.stringMatching(/came at \d+ bytes a second, below 1000/),
+      });
     }
   });
 
+  it("may take longer than any time limit while their bytes arrive", async () => {
+    const options = { uploadIdleTimeoutMs: 2000, uploadMinBytesPerSecond: 10, predictTimeoutMs: 1500 };
+    const server = await start(options);
+    const file = Buffer.from(await image.arrayBuffer());
+    const bodies = [
+      Buffer.concat([
+        Buffer.from(uploadHead(file.length + formStart.length + formEnd.length)),
+        file,
+        Buffer.from(formEnd),
+      ]),
+      jsonRequest(file),
+    ];
+    const answers = await Promise.all(
+      bodies.map(async (body) => {
+        const { socket, closed } = talk(server.url, () => undefined);
+        const size = Math.ceil(body.length / 20);
+        for (let at = 0; at < body.length; at += size) {
+          socket.write(body.subarray(at, at + size));
+          await sleep(125);
+        }
+        socket.once("data", () => socket.end());
+        return closed;
+      }),
+    );
+    for (const text of answers) expect(text).toMatch(/^HTTP\/1\.1 200 /);
+  });
+
+  it("that fall silent are told so, whatever kind of body they send, and it is no fault in the log", async () => {
+    const lines: { level: string; code?: string }[] = [];
+    const logger = createLogger({ stream: { write: (line) => void lines.push(JSON.parse(line)) } });
+    const server = await start({ uploadIdleTimeoutMs: 400, logger });
+    const whole = jsonRequest(Buffer.alloc(3000));
+    const unrouted = Buffer.from("POST /nope HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n");
+    const answers = await Promise.all(
+      [Buffer.from(uploadHead(5000)), whole.subarray(0, whole.length - 10), unrouted].map(
+        (start) => talk(server.url, (socket) => socket.write(start)).closed,
+      ),
+    );
+    for (const text of answers.slice(0, 2)) {
+      expect(text).toMatch(/^HTTP\/1\.1 408 /);
+      expect(JSON.parse(text.split("\r\n\r\n")[1]!)).toMatchObject({
+        code: "REQUEST_TIMEOUT",
+        message: expect.stringContaining("nothing of the request's body arrived for 400 ms"),
+      });
+    }
+    expect(answers[2]).toMatch(/^HTTP\/1\.1 404 /);
+    expect(lines.filter(({ code }) => code === "REQUEST_TIMEOUT")).toHaveLength(2);
+    expect(lines.filter(({ level }) => level === "error" || level === "warn")).toEqual([]);
+  });
+
   it("that send headers without end are cut off too", async () => {
-    const server = await start({ requestTimeoutMs: 1000 });
+    const server = await start({ headersTimeoutMs: 1000 });
     const { closed } = talk(server.url, (socket) => socket.write("GET /health HTTP/1.1\r\nHost: localhost\r\nX-A: "));
     expect(await closed).toMatch(/^HTTP\/1\.1 408 /);
   });
 
   it("that leave free the place that they held", async () => {
-    const server = await start({ maxRequestsInFlight: 2, requestTimeoutMs: 20_000 });
+    const server = await start({ maxRequestsInFlight: 2, uploadIdleTimeoutMs: 20_000 });
     const held = [1, 2].map(() => talk(server.url, (socket) => socket.write(uploadHead(5000))));
     const inFlight = async () =>
       ((await (await fetch(`${server.url}/health`)).json()) as { requests_in_flight: number }).requests_in_flight;

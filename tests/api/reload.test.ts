@@ -34,7 +34,7 @@ async function start(options: Partial<ServerOptions> = {}) {
   const folder = await mkdtemp(join(root, "models-"));
   const bundle = await writeTinyBundle(folder);
   const server = await startServer({
-    bundlePath: bundle.directory,
+    bundle: bundle.directory,
     port: 0,
     logger: createLogger({ level: "silent" }),
     ...options,

@@ -1,11 +1,16 @@
 import type { Bundle, BundleListing } from "../../src/inference/bundle.ts";
 import type { Classification } from "../../src/inference/classifier.ts";
 import { ModelStatistics } from "../../src/inference/model-statistics.ts";
+import type { Readiness } from "../../src/inference/predictor.ts";
 import { type ImageClassifier, ModelRepository } from "../../src/serving/model-repository.ts";
 
 /** A classifier whose every answer is what `answer` gives. */
-export function fakeClassifier(answer: (signal?: AbortSignal) => Promise<Classification>): ImageClassifier {
+export function fakeClassifier(
+  answer: (signal?: AbortSignal) => Promise<Classification>,
+  readiness: Readiness = "ready",
+): ImageClassifier {
   return {
+    readiness,
     waiting: 0,
     expectedWaitMs: 0,
     classify: (_bytes, signal) => answer(signal),

@@ -40,7 +40,7 @@ afterAll(() => rm(root, { recursive: true, force: true }));
 
 async function start(options: Partial<ServerOptions> = {}) {
   const server = await startServer({
-    bundlePath: bundle.directory,
+    bundle: bundle.directory,
     port: 0,
     logger: createLogger({ level: "silent" }),
     ...options,
@@ -123,6 +123,16 @@ describe("startServer", () => {
     expect(JSON.parse(text.split("\r\n\r\n")[1]!)).toMatchObject({ code: "REQUEST_INVALID" });
   });
 
+  it("answers headers that are too large with a JSON 431", async () => {
+    const server = await start();
+    const response = await fetch(`${server.url}/health/live`, { headers: { cookie: "x".repeat(20_000) } });
+    expect(response.status).toBe(431);
+    expect(await response.json()).toMatchObject({
+      code: "REQUEST_HEADERS_TOO_LARGE",
+      message: expect.stringContaining("16384 bytes"),
+    });
+  });
+
   it("survives clients that go away in the middle of an upload", async () => {
     const server = await start();
     const port = Number(new URL(server.url).port);
@@ -155,12 +165,18 @@ describe("startServer", () => {
     });
   });
 
+  it("does not hash a bundle again that was checked already", async () => {
+    const metadata = { ...bundle.metadata, modelSha256: "0".repeat(64) };
+    const server = await start({ bundle: { ...bundle, metadata } });
+    expect((await post(server.url, images[0]!)).status).toBe(200);
+  });
+
   it("refuses a damaged bundle and a model that does not fit its metadata", async () => {
     const altered = await writeTinyBundle(root, { name: "altered" });
     await writeFile(altered.modelPath, "no model");
-    await expect(start({ bundlePath: altered.directory })).rejects.toMatchObject({ code: "BUNDLE_DAMAGED" });
+    await expect(start({ bundle: altered.directory })).rejects.toMatchObject({ code: "BUNDLE_DAMAGED" });
     const misfit = await writeTinyBundle(root, { name: "misfit", classes: ["only", "two"] });
-    await expect(start({ bundlePath: misfit.directory })).rejects.toMatchObject({
+    await expect(start({ bundle: misfit.directory })).rejects.toMatchObject({
       code: "INFERENCE_UNAVAILABLE",
       message: expect.stringContaining("expected [1, 2]"),
     });

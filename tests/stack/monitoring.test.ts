@@ -150,7 +150,7 @@ describe.skipIf(!here)(`the monitoring stack${here ? "" : ` (${remedy})`}`, () =
       logger,
     });
     quick = await startServer({
-      bundlePath: uncertain.directory,
+      bundle: uncertain.directory,
       port: ports.quick,
       workers: 1,
       logger,
@@ -159,7 +159,7 @@ describe.skipIf(!here)(`the monitoring stack${here ? "" : ` (${remedy})`}`, () =
       drift: { window: 400, intervalSeconds: 0 },
     });
     slowOptions = {
-      bundlePath: sure.directory,
+      bundle: sure.directory,
       port: ports.slow,
       workers: 1,
       window: "fixed",

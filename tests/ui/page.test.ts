@@ -28,7 +28,7 @@ describe.skipIf(executablePath === undefined)("the page at / (needs Chromium: in
     root = await mkdtemp(join(tmpdir(), "ui-"));
     const { dataset } = tinyMetadata();
     const bundle = await writeTinyBundle(root, { dataset: { ...dataset, name: "drawn shapes", synthetic: true } });
-    server = await startServer({ bundlePath: bundle.directory, port: 0, logger: createLogger({ level: "silent" }) });
+    server = await startServer({ bundle: bundle.directory, port: 0, logger: createLogger({ level: "silent" }) });
     // As root in a container Chromium has no sandbox to use; it opens our own page only.
     const args = ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"];
     browser = await chromium.launch({ executablePath: executablePath!, args });

@@ -1,10 +1,11 @@
+import { mustGet } from "../../base/assert.ts";
 import { PipelineError } from "../../base/errors.ts";
 import { availableCores } from "../../base/machine-limits.ts";
+import { checkFeeds, checkState, requireWritten } from "../../graph/check-tensors.ts";
 import type { Executable, Executor } from "../../graph/executor.ts";
 import type { Graph, Variable } from "../../graph/graph.ts";
 import type { Value } from "../../graph/value.ts";
 import { verifyGraph } from "../../graph/verify.ts";
-import { sameShape } from "../../tensor/shape.ts";
 import { floatData, type Named, type Tensor } from "../../tensor/tensor.ts";
 import { chooseDevice, type Device, type DeviceRequest } from "./devices.ts";
 import { type Layout, packFilter, physicalShape, unpackFilter } from "./layout.ts";
@@ -166,19 +167,10 @@ class OnnxExecutable implements Executable {
   async run(feeds: Named<Tensor>): Promise<Named<Tensor>> {
     const { state, spare } = this.memory;
     const bound: Record<string, ort.Tensor> = {};
-    for (const [name, input] of Object.entries(this.#graph.inputs)) {
-      if (this.#needed.has(name)) bound[name] = toOrt(this.#checked(name, input, feeds[name]));
-    }
-    for (const [name, { shape }] of this.#slots) {
-      const current = state.get(name);
-      if (!this.#needed.has(name)) continue;
-      if (current === undefined) {
-        throw new PipelineError(
-          "STATE_MISMATCH",
-          `graph ${this.#graph.name}: variable ${name} [${shape}] was never written`,
-        );
-      }
-      bound[name] = current;
+    checkFeeds(this.#graph, feeds);
+    for (const [name, fed] of Object.entries(feeds)) if (this.#needed.has(name)) bound[name] = toOrt(fed);
+    for (const name of this.#slots.keys()) {
+      if (this.#needed.has(name)) bound[name] = requireWritten(this.#graph, name, state.get(name));
     }
     const fetches: Record<string, ort.Tensor | null> = {};
     for (const name of this.#session.outputNames) fetches[name] = spare.get(name) ?? null;
@@ -196,17 +188,13 @@ class OnnxExecutable implements Executable {
   }
 
   writeState(values: Named<Tensor>): void {
+    checkState(this.#graph, values);
     for (const [name, value] of Object.entries(values)) {
-      const slot = this.#slots.get(name);
-      if (slot === undefined) {
-        throw new PipelineError("STATE_MISMATCH", `graph ${this.#graph.name} has no variable ${name}`);
-      }
-      const { layout, shape } = slot;
-      const checked = this.#checked(name, slot.value, value);
+      const { layout, shape } = mustGet(this.#slots, name, "variable");
       const data =
         layout === "plain" || layout === "blocked"
-          ? checked.data.slice()
-          : packFilter(layout, value.shape, floatData(checked), this.#block);
+          ? value.data.slice()
+          : packFilter(layout, value.shape, floatData(value), this.#block);
       this.memory.state.set(name, toOrt({ dtype: value.dtype, shape, data }));
       this.memory.spare.delete(nextName(name));
     }
@@ -215,13 +203,8 @@ class OnnxExecutable implements Executable {
   readState(names: readonly string[] = [...this.#slots.keys()]): Record<string, Tensor> {
     return Object.fromEntries(
       names.map((name) => {
-        const slot = this.#slots.get(name);
-        const held = this.memory.state.get(name);
-        if (slot === undefined || held === undefined) {
-          throw new PipelineError("STATE_MISMATCH", `graph ${this.#graph.name} holds no variable ${name}`);
-        }
-        const tensor = fromOrt(held);
-        const { layout, value } = slot;
+        const tensor = fromOrt(requireWritten(this.#graph, name, this.memory.state.get(name)));
+        const { layout, value } = mustGet(this.#slots, name, "variable");
         const data =
           layout === "plain" || layout === "blocked"
             ? tensor.data.slice()
@@ -229,19 +212,6 @@ class OnnxExecutable implements Executable {
         return [name, { dtype: value.dtype, shape: value.shape, data }];
       }),
     );
-  }
-
-  #checked(name: string, expected: Value, value: Tensor | undefined): Tensor {
-    if (value === undefined) {
-      throw new PipelineError("INVALID_ARGUMENT", `graph ${this.#graph.name}: input ${name} is not fed`);
-    }
-    if (value.dtype !== expected.dtype || !sameShape(value.shape, expected.shape)) {
-      throw new PipelineError(
-        "STATE_MISMATCH",
-        `graph ${this.#graph.name}: ${name} must be ${expected.dtype}[${expected.shape}], got ${value.dtype}[${value.shape}]`,
-      );
-    }
-    return value;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,6 +1,5 @@
 import type { DType } from "../../tensor/dtype.ts";
 import type { Shape } from "../../tensor/shape.ts";
-import { sizeOf } from "../../tensor/shape.ts";
 import { type Tensor, zeros } from "../../tensor/tensor.ts";
 import { fromHalfBits, toHalfBits } from "./half.ts";
 
@@ -12,10 +11,6 @@ export interface ReferenceArray {
 
 /** "float32" rounds every float32 result as hardware does; "float64" keeps it in double precision. */
 export type Precision = "float32" | "float64";
-
-export function zeroArray(shape: Shape): ReferenceArray {
-  return { shape, data: new Float64Array(sizeOf(shape)) };
-}
 
 export function fromTensor({ dtype, shape, data }: Tensor): ReferenceArray {
   return { shape, data: dtype === "float16" ? Float64Array.from(data, fromHalfBits) : Float64Array.from(data) };

@@ -1,27 +1,14 @@
 import { describe, expect, test } from "vitest";
 import * as g from "../../graph/build.ts";
 import { defineGraph } from "../../graph/graph.ts";
-import { floats, tensor } from "../../tensor/tensor.ts";
+import { floats } from "../../tensor/tensor.ts";
 import { erf } from "./erf.ts";
 import { createReferenceExecutor } from "./executor.ts";
 import { fromHalfBits, roundHalfEven, toHalfBits } from "./half.ts";
 
 const x = g.input("x", "float32", [2]);
-const graph = defineGraph({ name: "negate", inputs: [x], outputs: { y: g.neg(x) } });
 
 describe("reference executor", () => {
-  test("refuses missing, unknown and mistyped feeds", async () => {
-    await using executable = await createReferenceExecutor().compile(graph);
-    await expect(executable.run({})).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
-    await expect(executable.run({ x: floats([2], [1, 2]), z: floats([], [1]) })).rejects.toMatchObject({
-      code: "INVALID_ARGUMENT",
-    });
-    await expect(executable.run({ x: floats([1], [1]) })).rejects.toMatchObject({ code: "SHAPE_MISMATCH" });
-    await expect(executable.run({ x: tensor("int32", [2], Int32Array.of(1, 2)) })).rejects.toMatchObject({
-      code: "SHAPE_MISMATCH",
-    });
-  });
-
   test("rounds each float32 result, or keeps double precision", async () => {
     const small = defineGraph({ name: "g", inputs: [x], outputs: { y: g.shift(g.shift(x, 2 ** -30), -1) } });
     const run = async (precision: "float32" | "float64"): Promise<number[]> => {

@@ -1,10 +1,8 @@
-import { PipelineError } from "../../base/errors.ts";
+import { checkFeeds, checkState, requireWritten } from "../../graph/check-tensors.ts";
 import type { Executable, Executor } from "../../graph/executor.ts";
-import type { Graph } from "../../graph/graph.ts";
-import type { DType } from "../../tensor/dtype.ts";
-import { type Shape, sameShape } from "../../tensor/shape.ts";
-import type { Named, Tensor } from "../../tensor/tensor.ts";
-import { fromTensor, type Precision, type ReferenceArray, toTensor, zeroArray } from "./array.ts";
+import type { Graph, Variable } from "../../graph/graph.ts";
+import type { Value } from "../../graph/value.ts";
+import { fromTensor, type Precision, type ReferenceArray, toTensor } from "./array.ts";
 import { interpret } from "./interpreter.ts";
 
 export interface ReferenceExecutorOptions {
@@ -14,7 +12,7 @@ export interface ReferenceExecutorOptions {
 
 /**
  * A slow, obvious interpreter: the oracle that other executors are tested against. Sums are accumulated in double
- * precision. Variables are zero until they are written.
+ * precision.
  */
 export function createReferenceExecutor({ precision = "float32" }: ReferenceExecutorOptions = {}): Executor {
   return {
@@ -31,32 +29,31 @@ const states = new WeakMap<Executable, State>();
 
 function createReferenceExecutable(graph: Graph, precision: Precision, sharing: Executable | undefined): Executable {
   const state: State = (sharing === undefined ? undefined : states.get(sharing)) ?? {};
-  for (const [name, { current }] of Object.entries(graph.variables)) state[name] ??= zeroArray(current.shape);
+  const read = new Set<Value>(graph.values);
+  const isRead = ([, { current }]: [string, Variable]) => read.has(current);
   const executable: Executable = {
     async run(feeds) {
-      const { outputs, next } = interpret(graph, { ...state, ...bindInputs(graph, feeds) }, precision);
+      checkFeeds(graph, feeds);
+      const bindings: Record<string, ReferenceArray> = {};
+      for (const [name, fed] of Object.entries(feeds)) bindings[name] = fromTensor(fed);
+      for (const [name] of Object.entries(graph.variables).filter(isRead)) {
+        bindings[name] = requireWritten(graph, name, state[name]);
+      }
+      const { outputs, next } = interpret(graph, bindings, precision);
       Object.assign(state, next);
       return Object.fromEntries(
         Object.entries(graph.outputs).map(([name, { dtype }]) => [name, toTensor(dtype, outputs[name]!)]),
       );
     },
     writeState(values) {
-      const written = Object.entries(values).map(([name, value]) => {
-        const variable = graph.variables[name];
-        if (variable === undefined) throw stateMismatch(graph, `there is no variable ${name}`);
-        if (!sameType(variable.current, value)) {
-          throw stateMismatch(graph, `${name} is ${typeOf(variable.current)}, got ${typeOf(value)}`);
-        }
-        return [name, fromTensor(value)] as const;
-      });
-      Object.assign(state, Object.fromEntries(written));
+      checkState(graph, values);
+      for (const [name, value] of Object.entries(values)) state[name] = fromTensor(value);
     },
     readState(names = Object.keys(graph.variables)) {
       return Object.fromEntries(
         names.map((name) => {
-          const variable = graph.variables[name];
-          if (variable === undefined) throw stateMismatch(graph, `there is no variable ${name}`);
-          return [name, toTensor(variable.current.dtype, state[name]!)];
+          const held = requireWritten(graph, name, state[name]);
+          return [name, toTensor(graph.variables[name]!.current.dtype, held)];
         }),
       );
     },
@@ -64,46 +61,4 @@ function createReferenceExecutable(graph: Graph, precision: Precision, sharing: 
   };
   states.set(executable, state);
   return executable;
-}
-
-function bindInputs(graph: Graph, feeds: Named<Tensor>): Record<string, ReferenceArray> {
-  for (const name of Object.keys(feeds)) {
-    if (graph.inputs[name] === undefined) {
-      throw new PipelineError("INVALID_ARGUMENT", `graph ${graph.name} has no input ${name}`, {
-        remedy: `feed only ${Object.keys(graph.inputs).join(", ")}`,
-      });
-    }
-  }
-  return Object.fromEntries(
-    Object.entries(graph.inputs).map(([name, input]) => {
-      const fed = feeds[name];
-      if (fed === undefined) {
-        throw new PipelineError("INVALID_ARGUMENT", `graph ${graph.name}: input ${name} is not fed`);
-      }
-      if (!sameType(input, fed)) {
-        throw new PipelineError(
-          "SHAPE_MISMATCH",
-          `graph ${graph.name}: input ${name} is ${typeOf(input)}, got ${typeOf(fed)}`,
-        );
-      }
-      return [name, fromTensor(fed)];
-    }),
-  );
-}
-
-interface Typed {
-  readonly dtype: DType;
-  readonly shape: Shape;
-}
-
-function sameType(a: Typed, b: Typed): boolean {
-  return a.dtype === b.dtype && sameShape(a.shape, b.shape);
-}
-
-function typeOf({ dtype, shape }: Typed): string {
-  return `${dtype}[${shape}]`;
-}
-
-function stateMismatch(graph: Graph, why: string): PipelineError {
-  return new PipelineError("STATE_MISMATCH", `graph ${graph.name}: ${why}`);
 }

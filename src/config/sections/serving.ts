@@ -41,7 +41,21 @@ export const servingSection = z
       .min(1)
       .max(600_000)
       .default(30_000)
-      .describe("Longest time for one prediction request, in milliseconds; clients can ask for less."),
+      .describe(
+        "Longest time from the arrival of a prediction request to its answer, in milliseconds; clients can ask for less.",
+      ),
+    upload_idle_timeout_ms: z
+      .int()
+      .min(100)
+      .max(600_000)
+      .default(15_000)
+      .describe("An upload of which nothing arrives for this long is given up with status 408, in milliseconds."),
+    upload_min_bytes_per_second: z
+      .int()
+      .min(1)
+      .max(1_000_000)
+      .default(1024)
+      .describe("An upload that has taken upload_idle_timeout_ms must have come at this average rate, or is given up."),
     drain_delay_ms: z
       .int()
       .min(0)

@@ -7,6 +7,7 @@ export class ApiFailure extends Error {
   constructor(status, body) {
     super(body?.message ?? `the server answered ${status}`);
     this.status = status;
+    this.body = body;
     this.requestId = body?.request_id;
   }
 
@@ -27,6 +28,14 @@ export async function call(path, options = {}) {
   const body = await response.json().catch(() => undefined);
   if (!response.ok) throw new ApiFailure(response.status, body);
   return body;
+}
+
+/** The state of the service, also when it can't predict (status 503). */
+export async function readHealth() {
+  return call("/health").catch((failure) => {
+    if (failure.body?.status === "down") return failure.body;
+    throw failure;
+  });
 }
 
 export function predict(file, { model, signal }) {

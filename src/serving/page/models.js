@@ -1,5 +1,5 @@
 // The model's card, and the choice among models that are loaded.
-import { call } from "./api.js";
+import { call, readHealth } from "./api.js";
 import { byId, element, fact, megabytes, percent } from "./view.js";
 
 const view = {
@@ -21,6 +21,11 @@ function accuracyText(model) {
   return "not measured";
 }
 
+const troubles = {
+  degraded: ["A part of the inference workers fails: answers may be slow."],
+  down: ["The model cannot answer at the moment."],
+};
+
 async function showModel(model, health) {
   const { classes } = await call(`/classes?model=${encodeURIComponent(model.name)}`);
   serving.classes = classes;
@@ -28,7 +33,9 @@ async function showModel(model, health) {
   const isSynthetic = model.synthetic_data && !model.dataset.includes("synthetic");
   const live =
     model.active && health.live_accuracy !== null ? [fact("Right in use", percent(health.live_accuracy))] : [];
+  const trouble = model.active ? (troubles[health.status] ?? []) : [];
   view.card.replaceChildren(
+    ...trouble.map((text) => fact("Status", text, true)),
     fact("Name", model.name, true),
     fact("Architecture", model.architecture),
     fact("Accuracy", accuracyText(model)),
@@ -59,7 +66,7 @@ const linkNames = { tracking: "Tracking", grafana: "Grafana" };
 /** @param onChange is told when another model was chosen */
 export async function installModels(onChange) {
   try {
-    const [health, listing] = await Promise.all([call("/health"), call("/models")]);
+    const [health, listing] = await Promise.all([readHealth(), call("/models")]);
     serving.maxBytes = health.max_upload_bytes;
     view.sizeLimit.textContent = `, up to ${megabytes(serving.maxBytes)}`;
     for (const [key, url] of Object.entries(listing.links)) {

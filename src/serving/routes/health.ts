@@ -24,15 +24,18 @@ export const healthRoutes = (
       url: "/health",
       schema: {
         summary: "Health check with system metrics",
+        description: "The same fields with status 503 while the model cannot answer.",
         tags: ["service"],
-        response: { 200: healthSchema, ...errorResponses(421) },
+        response: { 200: healthSchema, 503: healthSchema, ...errorResponses(421) },
       },
-      handler: async () => {
+      handler: async (_request, reply) => {
         const sample = await system.sample();
-        const { metadata } = models.active.bundle;
-        return {
-          status: "healthy" as const,
-          model_loaded: true as const,
+        const { bundle, classifier } = models.active;
+        const { metadata } = bundle;
+        const status = classifier.readiness;
+        return reply.code(status === "down" ? 503 : 200).send({
+          status,
+          model_loaded: status !== "down",
           model: metadata.name,
           version,
           uptime_seconds: (now() - startedAt) / 1000,
@@ -54,7 +57,7 @@ export const healthRoutes = (
             process_memory_bytes: sample.processMemoryBytes,
             source: sample.source,
           },
-        };
+        });
       },
     });
     app.route({
@@ -73,7 +76,8 @@ export const healthRoutes = (
       url: "/health/ready",
       schema: {
         summary: "Whether predictions are answered",
-        description: "For readiness probes: 503 while the server drains before it ends.",
+        description:
+          "For readiness probes: 503 while the server drains before it ends, and while the model cannot answer.",
         tags: ["service"],
         response: { 200: readySchema, ...errorResponses(421, 503) },
       },
@@ -83,7 +87,14 @@ export const healthRoutes = (
             remedy: "retry at another instance",
           });
         }
-        return { status: "ready" as const, model: models.active.bundle.metadata.name };
+        const { bundle, classifier } = models.active;
+        const { name } = bundle.metadata;
+        if (classifier.readiness === "down") {
+          throw new PipelineError("INFERENCE_UNAVAILABLE", `no inference worker of model ${name} runs`, {
+            remedy: "see the log for why they fail",
+          });
+        }
+        return { status: "ready" as const, model: name };
       },
     });
   };

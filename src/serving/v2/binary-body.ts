@@ -1,6 +1,7 @@
 import type { FastifyRequest } from "fastify";
 import { z } from "zod";
 import { PipelineError } from "../../base/errors.ts";
+import { mediaTypeError } from "../media-type.ts";
 import { type InferRequest, inferRequestSchema } from "./schemas.ts";
 
 export interface InferBody {
@@ -13,15 +14,14 @@ export interface InferBody {
  * header Inference-Header-Content-Length says where the JSON ends.
  * @throws REQUEST_INVALID, UNSUPPORTED_MEDIA_TYPE
  */
-export function inferBody({ body, headers }: FastifyRequest): InferBody {
+export function inferBody(request: FastifyRequest): InferBody {
+  const { body, headers } = request;
   const header = headers["inference-header-content-length"];
   if (!Buffer.isBuffer(body)) {
     if (headers["content-type"]?.toLowerCase().startsWith("application/json")) {
       return { request: body as InferRequest, binary: new Uint8Array() };
     }
-    throw new PipelineError("UNSUPPORTED_MEDIA_TYPE", "expected application/json or application/octet-stream", {
-      remedy: "see /docs",
-    });
+    throw mediaTypeError(request);
   }
   const length = typeof header === "string" && /^\d{1,9}$/.test(header) ? Number(header) : Number.NaN;
   if (!(length > 0 && length <= body.length)) {

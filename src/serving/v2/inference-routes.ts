@@ -54,11 +54,11 @@ export const v2InferenceRoutes = (
           summary: "Whether the model answers",
           tags: ["open inference protocol"],
           params,
-          response: { 200: modelReadySchema, ...v2Errors(400, 404, 421) },
+          response: { 200: modelReadySchema, 503: modelReadySchema, ...v2Errors(400, 404, 421) },
         },
-        handler: async (request) => {
-          models.find(selectorOf(request.params));
-          return { name: request.params.model, ready: true };
+        handler: async (request, reply) => {
+          const ready = models.find(selectorOf(request.params)).classifier.readiness !== "down";
+          return reply.code(ready ? 200 : 503).send({ name: request.params.model, ready });
         },
       });
       app.route({

@@ -52,7 +52,7 @@ export const v2ServerRoutes = (
         response: { 200: readySchema, 503: readySchema, ...v2Errors(421) },
       },
       handler: async (_request, reply) => {
-        const ready = accepting();
+        const ready = accepting() && models.active.classifier.readiness !== "down";
         return reply.code(ready ? 200 : 503).send({ live: true, ready });
       },
     });
