@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import type { Stats } from "node:fs";
-import { lstat, open, realpath, rename, rm, stat } from "node:fs/promises";
+import { lstat, open, realpath, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { PipelineError } from "./errors.ts";
 import { storageError } from "./storage-error.ts";
@@ -11,7 +11,7 @@ import { storageError } from "./storage-error.ts";
 export async function writeFileDurably(path: string, data: string | Uint8Array | readonly Uint8Array[]): Promise<void> {
   try {
     await using file = await open(path, "wx");
-    await file.writeFile(data);
+    await writeFile(file, data);
     await file.sync();
   } catch (error) {
     throw storageError(error, path) ?? error;

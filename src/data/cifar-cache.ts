@@ -55,8 +55,8 @@ export async function unpackCopy(archive: string, md5: string, options: CifarCac
       signal,
     });
     const unpacked = await readCifarFolder(temporary, format, (file) => `${archive}: ${format.folder}/${file}`);
-    const note = { version: 2, name, md5, archives: [await identityOf(archive)] } as const;
-    await writeFileDurably(join(temporary, noteFile), encodeNote(note));
+    const note = encodeNote({ version: 2, name, md5, archives: [await identityOf(archive)] });
+    await writeFileDurably(join(temporary, noteFile), note);
     return unpacked;
   });
   await pruneCopies(dataDir, name);
