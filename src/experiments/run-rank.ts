@@ -1,7 +1,11 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { PipelineError } from "../base/errors.ts";
 import { workerUrl } from "../base/worker-url.ts";
 import type { RankStart } from "./rank-place.ts";
+
+/** How long the end waits for a thread that was told to stop. */
+const patienceMs = 10_000;
 
 /** A process's part in a distributed training, in a thread of its own. */
 export interface RunningRank extends AsyncDisposable {
@@ -31,7 +35,10 @@ export function startRank(start: RankStart): RunningRank {
   return {
     done,
     async [Symbol.asyncDispose]() {
-      await worker.terminate();
+      // A thread that is ended inside ONNX Runtime takes the whole process with it: it ends by itself, or is left alone.
+      worker.unref();
+      const ended = done.catch(() => undefined);
+      await Promise.race([ended, sleep(patienceMs, undefined, { ref: false })]);
     },
   };
 }

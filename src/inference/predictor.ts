@@ -183,7 +183,11 @@ class WorkerPool implements Predictor {
 
   #onReply(index: number, worker: Worker, reply: InferenceReply): void {
     const slot = this.#slots[index]!;
-    if (!("worker" in slot) || slot.worker !== worker) return;
+    if (!("worker" in slot) || slot.worker !== worker) {
+      // It was given up, but has come out of its work: now it can be ended.
+      void worker.terminate();
+      return;
+    }
     switch (reply.type) {
       case "ready":
         this.#slots[index] = { state: "ready", worker };
@@ -244,7 +248,12 @@ class WorkerPool implements Predictor {
     if (this.#queue.length > 0 && this.#hopeless()) {
       for (const job of this.#queue.splice(0)) job.reject(this.#unavailable(cause));
     }
-    if (this.#queue.length === 0 && !this.#slots.some((slot) => slot.state === "busy")) this.#drained?.();
+    if (this.#isDrained()) this.#drained?.();
+  }
+
+  /** No worker is inside ONNX Runtime, and none will be. */
+  #isDrained(): boolean {
+    return this.#queue.length === 0 && !this.#slots.some(({ state }) => state === "busy" || state === "starting");
   }
 
   #hopeless(): boolean {
@@ -256,8 +265,9 @@ class WorkerPool implements Predictor {
   #send(index: number, worker: Worker, job: PendingJob): void {
     const timeoutMs = this.#options.jobTimeoutMs ?? 60_000;
     const timer = setTimeout(() => {
+      // Ended inside ONNX Runtime it would take the whole process with it: it is left alone until it answers.
+      worker.unref();
       this.#onCrash(index, new Error(`no answer within ${timeoutMs} ms`));
-      void worker.terminate();
     }, timeoutMs);
     this.#slots[index] = { state: "busy", worker, job, timer };
     // slice: a view must not drag (or detach) the buffer that it looks into.
@@ -282,11 +292,11 @@ class WorkerPool implements Predictor {
     });
   }
 
-  /** Finishes the jobs it has, then ends the workers. */
+  /** Finishes the jobs it has, and the start of workers, then ends the workers. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing = true;
-    const busy = () => this.#queue.length > 0 || this.#slots.some((slot) => slot.state === "busy");
-    if (busy() && !this.#hopeless()) {
+    this.#dispatch();
+    if (!this.#isDrained()) {
       await new Promise<void>((resolve) => {
         this.#drained = resolve;
       });
