@@ -66,10 +66,16 @@ describe("tryLockFile", () => {
     expect(await isTaken(owner({ ...identityOf(process.ppid) }))).toBe(false);
   });
 
-  it("respects a lock of another host, and one that is being written, until they are not touched any more", async () => {
-    for (const content of [owner({ host: "elsewhere", pid: 1 }), "", "{"]) {
-      expect(await isTaken(content, { staleMs: 60_000, ageMs: 30_000 })).toBe(false);
-      expect(await isTaken(content, { staleMs: 60_000, ageMs: 90_000 })).toBe(true);
+  it("respects a lock of another host until it is not touched any more", async () => {
+    const content = owner({ host: "elsewhere", pid: 1 });
+    expect(await isTaken(content, { staleMs: 60_000, ageMs: 30_000 })).toBe(false);
+    expect(await isTaken(content, { staleMs: 60_000, ageMs: 90_000 })).toBe(true);
+  });
+
+  it("respects a lock that is being written, and takes over one whose writing was cut off", async () => {
+    for (const content of ["", "{", "4194305 0"]) {
+      expect(await isTaken(content, { ageMs: 1000 })).toBe(false);
+      expect(await isTaken(content, { ageMs: 15_000 })).toBe(true);
     }
   });
 

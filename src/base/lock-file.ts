@@ -62,7 +62,7 @@ export async function tryLockFile(path: string, { staleMs = defaultStaleMs }: Lo
   // Of several that find it abandoned one may take it over: else the second would remove the lock of the first.
   const takeover = `${path}.takeover`;
   if (!(await create(takeover))) {
-    if ((await ownerUnlessAbandoned(takeover, takeoverMs)) === undefined) await rm(takeover, { force: true });
+    if ((await ownerUnlessAbandoned(takeover, writingMs)) === undefined) await rm(takeover, { force: true });
     return self();
   }
   try {
@@ -75,7 +75,8 @@ export async function tryLockFile(path: string, { staleMs = defaultStaleMs }: Lo
   }
 }
 
-const takeoverMs = 10_000;
+/** A lock is written, and one is taken over, in less than this. */
+const writingMs = 10_000;
 
 function held(path: string): HeldLock {
   return {
@@ -108,8 +109,8 @@ async function ownerUnlessAbandoned(path: string, staleMs: number): Promise<Lock
     const { mtimeMs } = await stat(path);
     const isStale = Date.now() - mtimeMs > staleMs;
     const owner = parseOwner(await readFile(path, "utf8"));
-    // It is being written at this moment, or its writer was killed in that moment.
-    if (owner === undefined) return isStale ? undefined : self();
+    // It is being written at this moment, or its writer was killed in that moment, or was an older version.
+    if (owner === undefined) return Date.now() - mtimeMs > writingMs ? undefined : self();
     if (owner.host !== hostname() || owner.pid === process.pid) {
       const isEarlierProcess = owner.host === hostname() && owner.started !== self().started;
       return isStale || isEarlierProcess ? undefined : owner;

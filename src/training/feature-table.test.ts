@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { mkdtemp, open, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type FeatureTable, type FeatureTableOptions, openFeatureTable } from "./feature-table.ts";
@@ -130,9 +130,9 @@ describe("openFeatureTable", () => {
     (await opened())[Symbol.dispose]();
     const lock = dataFile().replace(/f32$/, "lock");
     // Above the largest number that Linux gives to a process.
-    writeFileSync(lock, "4194305 0");
+    writeFileSync(lock, JSON.stringify({ pid: 4_194_305, started: null, host: hostname() }));
     (await opened())[Symbol.dispose]();
-    writeFileSync(lock, `${process.pid} 1`);
+    writeFileSync(lock, JSON.stringify({ pid: process.pid, started: "another start", host: hostname() }));
     (await opened())[Symbol.dispose]();
     expect(existsSync(lock)).toBe(false);
   });
