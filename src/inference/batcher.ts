@@ -101,10 +101,7 @@ export class Batcher<In, Out> implements AsyncDisposable {
     if (signal?.aborted) return Promise.reject(signal.reason);
     if (this.#queue.length >= this.#options.queueLimit) {
       return Promise.reject(
-        new PipelineError("QUEUE_FULL", `${this.#queue.length} requests are waiting already`, {
-          remedy: "retry later",
-          details: { queueLimit: this.#options.queueLimit, retryAfterMs: this.expectedWaitMs },
-        }),
+        queueFull({ waiting: this.#queue.length, limit: this.#options.queueLimit, retryAfterMs: this.expectedWaitMs }),
       );
     }
     const now = performance.now();
@@ -218,6 +215,21 @@ export class Batcher<In, Out> implements AsyncDisposable {
     if (this.#running === 0 && this.#queue.length === 0) return;
     await new Promise<void>((resolve) => this.#idle.push(resolve));
   }
+}
+
+export function queueFull({
+  waiting,
+  limit,
+  retryAfterMs,
+}: {
+  readonly waiting: number;
+  readonly limit: number;
+  readonly retryAfterMs: number;
+}): PipelineError {
+  return new PipelineError("QUEUE_FULL", `${waiting} requests are waiting already`, {
+    remedy: "retry later",
+    details: { queueLimit: limit, retryAfterMs },
+  });
 }
 
 function average(mean: number | undefined, value: number): number {

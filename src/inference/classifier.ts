@@ -1,8 +1,10 @@
+import { availableCores } from "../base/machine-limits.ts";
 import { decodeImage, type ImageLimits } from "../data/transforms/decode-image.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { Batcher, type BatchRun } from "./batcher.ts";
+import { Batcher, type BatchRun, queueFull } from "./batcher.ts";
 import type { BundleMetadata } from "./bundle-metadata.ts";
 import { type ImageStatistics, imageStatistics } from "./drift-features.ts";
+import { Limiter } from "./limiter.ts";
 import type { Predictor, Readiness } from "./predictor.ts";
 import { stackImages } from "./preprocess.ts";
 import { softmax, topK } from "./softmax.ts";
@@ -34,7 +36,7 @@ export interface ClassifierOptions {
   readonly maxDelayMs?: number;
   /** Whether maxDelayMs is waited for always, or only while company can be expected; default "adaptive". */
   readonly window?: "adaptive" | "fixed";
-  /** Images that may wait; default 256. */
+  /** Images that may be decoded and wait for the model; default 256. */
   readonly queueLimit?: number;
   /** Batches that may run at once: the predictor's workers; default 1. */
   readonly concurrency?: number;
@@ -53,10 +55,14 @@ interface ImageResult {
 export class Classifier implements AsyncDisposable {
   readonly #options: ClassifierOptions;
   readonly #batcher: Batcher<Tensor<"uint8">, ImageResult>;
+  readonly #queueLimit: number;
+  /** One decoder keeps one core busy. */
+  readonly #decoders = new Limiter(Math.max(2, availableCores()));
 
   constructor(options: ClassifierOptions) {
     const { maxBatchSize = 32, maxDelayMs = 2, window = "adaptive", queueLimit = 256, concurrency = 1 } = options;
     this.#options = options;
+    this.#queueLimit = queueLimit;
     this.#batcher = new Batcher({
       maxBatchSize,
       maxDelayMs,
@@ -82,10 +88,19 @@ export class Classifier implements AsyncDisposable {
     return this.#batcher.expectedWaitMs;
   }
 
-  /** @param bytes an encoded image @throws what decodeImage, Batcher.submit and Predictor.predict throw */
+  /**
+   * An image that is cancelled before its decoding begins is never decoded.
+   * @param bytes an encoded image
+   * @throws QUEUE_FULL before it is decoded, and what decodeImage, Batcher.submit and Predictor.predict throw
+   */
   async classify(bytes: Uint8Array, signal?: AbortSignal): Promise<Classification> {
+    const waiting = this.#decoders.pending + this.#batcher.waiting;
+    if (waiting >= this.#queueLimit) {
+      throw queueFull({ waiting, limit: this.#queueLimit, retryAfterMs: this.expectedWaitMs });
+    }
     const started = performance.now();
-    const image = await decodeImage(bytes, this.#options.metadata.preprocessing, this.#options.imageLimits);
+    const { metadata, imageLimits } = this.#options;
+    const image = await this.#decoders.run(() => decodeImage(bytes, metadata.preprocessing, imageLimits), signal);
     const decodeSeconds = (performance.now() - started) / 1000;
     signal?.throwIfAborted();
     return { ...(await this.classifyImage(image, signal)), decodeSeconds };

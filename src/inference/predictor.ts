@@ -13,7 +13,7 @@ export type Readiness = "ready" | "degraded" | "down";
 export interface Predictor extends AsyncDisposable {
   readonly readiness: Readiness;
   /**
-   * @param images uint8 [N, 3, height, width] of the model's size; copied
+   * @param images uint8 [N, 3, height, width] of the model's size; its memory moves to the model: it is empty afterwards
    * @returns float32 logits [N, classes]
    * @throws INFERENCE_FAILED, INFERENCE_UNAVAILABLE, SHUTTING_DOWN, or the signal's reason
    */
@@ -270,8 +270,7 @@ class WorkerPool implements Predictor {
       this.#onCrash(index, new Error(`no answer within ${timeoutMs} ms`));
     }, timeoutMs);
     this.#slots[index] = { state: "busy", worker, job, timer };
-    // slice: a view must not drag (or detach) the buffer that it looks into.
-    const images = job.images.data.slice();
+    const images = ownMemory(job.images.data);
     const message: InferenceJob = { id: job.id, count: job.images.shape[0]!, images };
     worker.postMessage(message, [images.buffer]);
   }
@@ -306,6 +305,13 @@ class WorkerPool implements Predictor {
     this.#dispatch();
     await Promise.all(workers.map((worker) => worker.terminate()));
   }
+}
+
+/** What may be moved to a thread: a view must not drag (or detach) the buffer that it looks into. */
+function ownMemory(data: Uint8Array): Uint8Array<ArrayBuffer> {
+  const { buffer } = data;
+  const isWhole = buffer instanceof ArrayBuffer && buffer.byteLength === data.byteLength;
+  return isWhole ? new Uint8Array(buffer) : data.slice();
 }
 
 interface PromiseWithResolversCompat<T> {

@@ -15,9 +15,9 @@ export async function selfCheck(
   { name, preprocessing: { height, width } }: Pick<BundleMetadata, "name" | "preprocessing">,
 ): Promise<void> {
   const images = tensor("uint8", [4, 3, height, width], testImages(4 * 3 * height * width));
+  const alone = await predictor.predict(first(images));
   const together = await predictor.predict(images);
   const classes = together.shape[1]!;
-  const alone = await predictor.predict(first(images));
   const scale = together.data.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
   const refuse = (reason: string): never => {
     throw new PipelineError("MODEL_REFUSED", `model ${name} failed its self-check: ${reason}`, {
