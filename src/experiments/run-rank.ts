@@ -4,8 +4,8 @@ import { PipelineError } from "../base/errors.ts";
 import { workerUrl } from "../base/worker-url.ts";
 import type { RankStart } from "./rank-place.ts";
 
-/** How long the end waits for a thread that was told to stop. */
-const patienceMs = 10_000;
+/** How long the end waits for a thread that was told to stop; it may also be waiting for others that are lost. */
+const patienceMs = 3000;
 
 /** A process's part in a distributed training, in a thread of its own. */
 export interface RunningRank extends AsyncDisposable {
@@ -35,10 +35,10 @@ export function startRank(start: RankStart): RunningRank {
   return {
     done,
     async [Symbol.asyncDispose]() {
-      // A thread that is ended inside ONNX Runtime takes the whole process with it: it ends by itself, or is left alone.
-      worker.unref();
+      // A thread that is ended inside ONNX Runtime takes the whole process with it: it gets the time to end by itself.
       const ended = done.catch(() => undefined);
       await Promise.race([ended, sleep(patienceMs, undefined, { ref: false })]);
+      await worker.terminate();
     },
   };
 }
