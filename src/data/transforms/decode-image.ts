@@ -3,7 +3,7 @@ import { isPipelineError, PipelineError } from "../../base/errors.ts";
 import { type Tensor, tensor } from "../../tensor/tensor.ts";
 import { decodeBmp, isBmp, readBmpHeader } from "./decode-bmp.ts";
 import type { ImageSize } from "./image-size.ts";
-import { isJpeg, mendJpeg } from "./mend-jpeg.ts";
+import { isJpeg, mendJpeg, withoutStrayBytes } from "./mend-jpeg.ts";
 
 export interface ImageLimits {
   /** Bytes of the encoded file; default 10 MiB. */
@@ -75,11 +75,61 @@ export async function decodeImage(
   try {
     return await decode(bytes, size, bounds);
   } catch (error) {
-    const mended = isPipelineError(error, "IMAGE_CORRUPT") && isJpeg(bytes) ? mendJpeg(bytes) : undefined;
-    if (mended === undefined) throw error;
-    // What is truncated or damaged as well fails again.
-    return decode(mended, size, bounds);
+    if (!isPipelineError(error, "IMAGE_CORRUPT") || !isJpeg(bytes)) throw error;
+    return decodeMended(bytes, size, { bounds, error });
   }
+}
+
+/** Decodes a JPEG with slips that leave every pixel whole; what is truncated or damaged as well fails again. */
+async function decodeMended(
+  bytes: Uint8Array,
+  size: ImageSize,
+  { bounds, error: first }: { readonly bounds: Required<ImageLimits>; readonly error: PipelineError },
+): Promise<Tensor<"uint8">> {
+  const deadline = performance.now() + bounds.timeoutSeconds * 1000;
+  const mended = mendJpeg(bytes);
+  let jpeg = mended ?? bytes;
+  let outcome = mended === undefined ? first : await decodeOrError(jpeg, size, bounds);
+  let from = 0;
+  for (let stray = strayBytes(outcome); stray !== undefined; stray = strayBytes(outcome)) {
+    let next: { readonly jpeg: Uint8Array; readonly at: number } | undefined;
+    for (const candidate of withoutStrayBytes(jpeg, { ...stray, from })) {
+      if (performance.now() > deadline) break;
+      const result = await decodeOrError(candidate.jpeg, size, bounds);
+      // Bytes of the wrong scan are missed before the stray ones of a later scan are met.
+      if (isPipelineError(result) && strayBytes(result) === undefined) continue;
+      next = candidate;
+      outcome = result;
+      break;
+    }
+    if (next === undefined) break;
+    jpeg = next.jpeg;
+    from = next.at;
+  }
+  if (isPipelineError(outcome)) throw outcome;
+  return outcome;
+}
+
+async function decodeOrError(
+  bytes: Uint8Array,
+  size: ImageSize,
+  bounds: Required<ImageLimits>,
+): Promise<Tensor<"uint8"> | PipelineError> {
+  try {
+    return await decode(bytes, size, bounds);
+  } catch (error) {
+    if (isPipelineError(error)) return error;
+    throw error;
+  }
+}
+
+/** What the decoder says of stray bytes between the scans of a progressive JPEG. */
+function strayBytes(
+  outcome: Tensor<"uint8"> | PipelineError,
+): { readonly count: number; readonly marker: number } | undefined {
+  if (!isPipelineError(outcome, "IMAGE_CORRUPT")) return undefined;
+  const found = /(\d+) extraneous bytes before marker 0x([0-9a-f]{2})/.exec(outcome.message);
+  return found === null ? undefined : { count: Number(found[1]), marker: Number.parseInt(found[2]!, 16) };
 }
 
 async function decode(

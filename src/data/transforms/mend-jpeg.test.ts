@@ -33,6 +33,24 @@ function strayBytes(jpeg: Buffer): Buffer {
   return Buffer.concat([...parts, jpeg.subarray(last)]);
 }
 
+/** Offsets of the markers that end a scan. */
+function scanEnds(jpeg: Buffer): number[] {
+  const ends: number[] = [];
+  for (let at = startOfScan(jpeg), inScan = false; at + 1 < jpeg.length; at++) {
+    if (jpeg[at] !== 0xff || jpeg[at + 1] === 0 || jpeg[at + 1] === 0xff) continue;
+    if (inScan) ends.push(at);
+    inScan = jpeg[at + 1] === 0xda;
+  }
+  return ends;
+}
+
+function insertAt(jpeg: Buffer, places: readonly number[]): Buffer {
+  const stray = Buffer.from("01020304050607080900000000000000", "hex");
+  const bounds = [0, ...places, jpeg.length];
+  const parts = bounds.slice(1).map((end, i) => jpeg.subarray(bounds[i], end));
+  return Buffer.concat(parts.flatMap((part, i) => (i === 0 ? [part] : [stray, part])));
+}
+
 function oddVersion(jpeg: Buffer): Buffer {
   const copy = Buffer.from(jpeg);
   copy[jpeg.indexOf("JFIF") + 5] = 9;
@@ -57,6 +75,25 @@ describe("mendJpeg", () => {
   it("lets a progressive JPEG with stray bytes before its first scan decode", async () => {
     const jpeg = await encode({ progressive: true });
     expect((await decodeImage(strayBytes(jpeg), size)).data).toEqual((await decodeImage(jpeg, size)).data);
+  });
+
+  it("lets a progressive JPEG with stray bytes after one or all of its scans decode", async () => {
+    const jpeg = await encode({ progressive: true });
+    const expected = (await decodeImage(jpeg, size)).data;
+    const ends = scanEnds(jpeg);
+    expect(ends.length).toBeGreaterThan(5);
+    for (const places of [...ends.map((end) => [end]), ends])
+      expect((await decodeImage(insertAt(jpeg, places), size)).data).toEqual(expected);
+  });
+
+  it("does not hide that a progressive JPEG with stray bytes lacks bytes of a scan", async () => {
+    const jpeg = await encode({ progressive: true });
+    const ends = scanEnds(jpeg);
+    for (const [index, end] of ends.entries()) {
+      const cut = Buffer.concat([jpeg.subarray(0, end - 30), jpeg.subarray(end)]);
+      const place = (ends[(index + 3) % ends.length] ?? 0) - ((index + 3) % ends.length >= index ? 30 : 0);
+      await expect(decodeImage(insertAt(cut, [place]), size)).rejects.toMatchObject({ code: "IMAGE_CORRUPT" });
+    }
   });
 
   it.each(slips)("does not hide that a JPEG with %s is truncated", async (_name, slip) => {

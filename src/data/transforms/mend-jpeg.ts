@@ -42,6 +42,31 @@ export function mendJpeg(bytes: Uint8Array): Uint8Array | undefined {
   return mended ? Buffer.concat([...parts, source.subarray(at)]) : undefined;
 }
 
+/**
+ * Where stray bytes after a scan may lie, given how many bytes a decoder found too many and before which marker: the
+ * JPEG without as many bytes before each such marker, in order. Only a decoder knows where the coded pixels of a
+ * progressive scan end, so that each is to be decoded strictly: the wrong one lacks coded pixels.
+ */
+export function* withoutStrayBytes(
+  bytes: Uint8Array,
+  { count, marker: wanted, from = 0 }: { readonly count: number; readonly marker: number; readonly from?: number },
+): Generator<{ readonly jpeg: Uint8Array; readonly at: number }> {
+  const source = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  let at = nextMarker(source, 2);
+  while (at !== undefined && at + 4 <= source.length) {
+    const kind = source[at + 1]!;
+    if (isStandalone(kind) || kind === endOfImage) return;
+    const segmentEnd = at + 2 + source.readUInt16BE(at + 2);
+    const scanEnd = kind === startOfScan ? endOfScan(source, segmentEnd) : segmentEnd;
+    const next = nextMarker(source, scanEnd);
+    const strayAt = scanEnd - count;
+    if (kind === startOfScan && source[scanEnd + 1] === wanted && strayAt >= Math.max(segmentEnd, from)) {
+      yield { jpeg: Buffer.concat([source.subarray(0, strayAt), source.subarray(scanEnd)]), at: strayAt };
+    }
+    at = next;
+  }
+}
+
 /** Offset of the 0xff right before the next marker's code; fill bytes before it are skipped. */
 function nextMarker(source: Buffer, from: number): number | undefined {
   for (let at = source.indexOf(0xff, from); at !== -1 && at + 1 < source.length; at = source.indexOf(0xff, at + 1)) {
