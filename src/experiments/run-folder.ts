@@ -1,8 +1,8 @@
-import { mkdir, readdir, readFile, stat } from "node:fs/promises";
+import { mkdir, open, readdir, readFile, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { z } from "zod";
-import { replaceFile } from "../base/durable.ts";
-import { PipelineError } from "../base/errors.ts";
+import { ignoreMissing, replaceFile } from "../base/durable.ts";
+import { isPipelineError, PipelineError } from "../base/errors.ts";
 import { isHeld, tryLockFile } from "../base/lock-file.ts";
 import { configToYaml } from "../config/flatten.ts";
 import type { Config } from "../config/schema.ts";
@@ -29,6 +29,8 @@ export interface RunFolder {
 const recordFile = "run.json";
 const configFile = "config.yaml";
 const lockName = "run.lock";
+/** Within one block of a disk, so that it is written at once. */
+const recordBytes = 1023;
 const maxRecordBytes = 1024 * 1024;
 
 export function runsDirectory(config: Config): string {
@@ -175,8 +177,20 @@ async function readRecord(directory: string): Promise<RunRecord | undefined> {
   }
 }
 
-function writeRecord(directory: string, record: RunRecord): Promise<void> {
-  return replaceFile(join(directory, recordFile), `${JSON.stringify(record, undefined, 2)}\n`);
+async function writeRecord(directory: string, record: RunRecord): Promise<void> {
+  const path = join(directory, recordFile);
+  // The blanks leave room for the words of another status.
+  const text = Buffer.from(`${JSON.stringify(record, undefined, 2).padEnd(recordBytes)}\n`);
+  try {
+    await replaceFile(path, text);
+  } catch (error) {
+    // On a full disk there is no room for a second file, but the first one can still tell how the run ended.
+    if (!isPipelineError(error, "STORAGE_FAILED") || (await stat(path).catch(ignoreMissing))?.size !== text.length)
+      throw error;
+    await using file = await open(path, "r+");
+    await file.write(text, 0, text.length, 0);
+    await file.sync();
+  }
 }
 
 /** 20260131-235959, in UTC. */

@@ -6,6 +6,7 @@ import { pipeline } from "node:stream/promises";
 import { z } from "zod";
 import { ignoreMissing, syncFolder, writeFileDurably } from "../base/durable.ts";
 import { isPipelineError, PipelineError } from "../base/errors.ts";
+import { storageError } from "../base/storage-error.ts";
 import { safetensorsParts } from "../tensor/safetensors.ts";
 import type { Named, Tensor } from "../tensor/tensor.ts";
 import { type BundleMetadata, bundleMetadataSchema } from "./bundle-metadata.ts";
@@ -138,7 +139,8 @@ export interface WriteBundleOptions {
 /**
  * Writes a bundle so that at any moment there is either no folder of that name or a whole one: files go to a
  * temporary sibling folder, are flushed to the disk, and the folder is renamed.
- * @throws BUNDLE_EXISTS when the folder is already there; INVALID_ARGUMENT when the metadata breaks its schema.
+ * @throws BUNDLE_EXISTS when the folder is already there; INVALID_ARGUMENT when the metadata breaks its schema;
+ * STORAGE_FAILED
  */
 export async function writeBundle({ directory, modelBytes, weights, metadata }: WriteBundleOptions): Promise<Bundle> {
   const folder = resolve(directory);
@@ -160,10 +162,9 @@ export async function writeBundle({ directory, modelBytes, weights, metadata }: 
   if ((await stat(folder).catch(ignoreMissing)) !== undefined) throw existing(folder);
 
   const parent = dirname(folder);
-  await mkdir(parent, { recursive: true });
   const temporary = join(parent, `.${metadata.name}.${process.pid}.${randomBytes(4).toString("hex")}.tmp`);
-  await mkdir(temporary);
   try {
+    await mkdir(temporary, { recursive: true });
     await writeFileDurably(join(temporary, modelFile), modelBytes);
     if (weights !== undefined) {
       const architecture = metadata.model.architecture;
@@ -180,7 +181,7 @@ export async function writeBundle({ directory, modelBytes, weights, metadata }: 
     await syncFolder(parent);
   } catch (error) {
     await rm(temporary, { recursive: true, force: true });
-    throw error;
+    throw storageError(error, folder) ?? error;
   }
   return { directory: folder, modelPath: join(folder, modelFile), metadata: parsed.data };
 }

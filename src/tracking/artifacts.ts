@@ -5,6 +5,7 @@ import { dirname, join, resolve, sep } from "node:path";
 import type { Readable } from "node:stream";
 import { isMissing, syncFolder, writeFileDurably } from "../base/durable.ts";
 import { PipelineError } from "../base/errors.ts";
+import { storageError } from "../base/storage-error.ts";
 import type { FileInfo } from "./types.ts";
 import { invalid } from "./validation.ts";
 
@@ -21,7 +22,8 @@ const maxPathLength = 1000;
 /**
  * Files of runs below one folder. An artifact URI is "mlflow-artifacts:/EXPERIMENT/RUN/artifacts"
  * ("mlflow-artifacts:/" is the root), paths below it are relative with "/". A file appears whole or not at all. Methods reject with TRACKING_INVALID for a path that could
- * lead elsewhere, TRACKING_NOT_FOUND for a missing file, TRACKING_STORE_FAILED when the disk fails.
+ * lead elsewhere, TRACKING_NOT_FOUND for a missing file, STORAGE_FAILED when the disk is full or forbidden,
+ * TRACKING_STORE_FAILED when it fails otherwise.
  */
 export interface ArtifactStore extends ArtifactAccess {
   readonly root: string;
@@ -226,6 +228,8 @@ async function checkInside(base: string, folder: string): Promise<void> {
 
 function failed(path: string, error: unknown): PipelineError {
   if (error instanceof PipelineError) return error;
+  const storage = storageError(error, path);
+  if (storage !== undefined) return storage;
   const message = error instanceof Error ? error.message : String(error);
   return isMissing(error)
     ? new PipelineError("TRACKING_NOT_FOUND", `there is no ${path}`, { cause: error, details: { path } })

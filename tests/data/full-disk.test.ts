@@ -1,6 +1,16 @@
 import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, readdirSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -8,12 +18,20 @@ import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { gzipSync } from "node:zlib";
 import { pack } from "tar-stream";
-import { afterAll, afterEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
+import { loadConfig } from "../../src/config/load.ts";
 import { extractMembers } from "../../src/data/archive.ts";
 import { download } from "../../src/data/download.ts";
+import { createRunFolder, findRun, runsDirectory, updateRun } from "../../src/experiments/run-folder.ts";
+import { writeBundle } from "../../src/inference/bundle.ts";
 import { floats } from "../../src/tensor/tensor.ts";
+import { openSqlStore } from "../../src/tracking/sql/store.ts";
 import { type Checkpoint, loadCheckpoint, saveCheckpoint } from "../../src/training/checkpoint.ts";
 import { nothingYet } from "../../src/training/early-stopping.ts";
+import { tinyMetadata } from "../api/tiny-bundle.ts";
+import { runCli } from "../cli/run-cli.ts";
+
+vi.setConfig({ testTimeout: 120_000 });
 
 const disk = mkdtempSync(join(tmpdir(), "small-disk-"));
 const elsewhere = mkdtempSync(join(tmpdir(), "large-disk-"));
@@ -34,7 +52,7 @@ afterEach(() => {
   for (const name of readdirSync(disk)) rmSync(join(disk, name), { recursive: true });
 });
 afterAll(() => {
-  if (mounted) execFileSync("umount", [disk]);
+  if (mounted) execFileSync("umount", ["--lazy", disk]);
   rmdirSync(disk);
   rmSync(elsewhere, { recursive: true });
 });
@@ -83,4 +101,77 @@ describe.skipIf(!mounted)(title, () => {
     expect(readdirSync(disk)).toEqual(["last.safetensors"]);
     expect((await loadCheckpoint(disk)).checkpoint.progress.globalStep).toBe(1);
   });
+
+  it("is told as such by a tracking store, which goes on when there is room", async () => {
+    await using store = await openSqlStore({ path: join(disk, "tracking.sqlite") });
+    const experiment = await store.createExperiment("full");
+    const { runId } = (await store.createRun(experiment.experimentId, { startTime: 0 })).info;
+    const filler = join(disk, "filler");
+    fill(filler);
+    const log = (step: number) =>
+      store.logBatch(runId, {
+        metrics: Array.from({ length: 1000 }, (_, i) => ({ key: `m${i}`, value: i, step, timestamp: step })),
+      });
+    const logUntilFull = async () => {
+      for (let step = 1; ; step++) await log(step);
+    };
+    await expect(logUntilFull()).rejects.toMatchObject({
+      code: "STORAGE_FAILED",
+      message: expect.stringContaining("the disk is full"),
+    });
+    rmSync(filler);
+    await log(1_000_000);
+    await store.updateRun(runId, { status: "FINISHED", endTime: 1 });
+    expect((await store.getRun(runId)).info.status).toBe("FINISHED");
+  });
+
+  it("leaves nothing of a model bundle that does not fit", async () => {
+    const metadata = tinyMetadata();
+    const directory = join(disk, "models", metadata.name);
+    const written = writeBundle({ directory, modelBytes: randomBytes(large), metadata });
+    await expect(written).rejects.toMatchObject({ code: "STORAGE_FAILED" });
+    expect(readdirSync(join(disk, "models"))).toEqual([]);
+  });
+
+  it("ends a training as failed, on the command line, in its record and in the tracking store", async () => {
+    const settings = [
+      ...["dataset.source=synthetic", "dataset.limit=400", "model.name=airbench", "training.num_epochs=1"],
+      ...["training.batch_size=120", "model.airbench.whitening_samples=200", "training.fast_dev=true"],
+      ...[`training.checkpoint_dir=${disk}`, `mlflow.tracking_uri=sqlite:///${join(elsewhere, "runs.sqlite")}`],
+    ];
+    const { code, stderr } = await runCli(["train", ...settings.flatMap((setting) => ["--set", setting])], {
+      cwd: elsewhere,
+    });
+    expect(stderr).toMatch(/the disk is full[\s\S]*code: STORAGE_FAILED/);
+    expect(code).toBe(1);
+    const [name] = readdirSync(join(disk, "runs"));
+    const record = JSON.parse(readFileSync(join(disk, "runs", name!, "run.json"), "utf8"));
+    expect(record.status).toBe("failed");
+    expect(readdirSync(join(disk, "runs", name!)).filter((file) => /partial|tmp|lock/.test(file))).toEqual([]);
+    await using store = await openSqlStore({ path: join(elsewhere, "runs.sqlite") });
+    expect((await store.getRun(record.trackingRunId)).info.status).toBe("FAILED");
+  });
+
+  it("leaves nothing of a run's record behind, which still says how the run ended", async () => {
+    const config = loadConfig({ overrides: [`training.checkpoint_dir=${disk}`], env: {} }).config;
+    const run = await createRunFolder(config, new Date(0));
+    const before = readdirSync(run.directory);
+    fill(join(disk, "filler"));
+    await updateRun(run, { status: "interrupted" });
+    expect((await findRun(runsDirectory(config), "last")).record).toEqual({ ...run.record, status: "interrupted" });
+    expect(readdirSync(run.directory)).toEqual(before);
+  });
 });
+
+/** To the last byte. */
+function fill(file: string): void {
+  const part = Buffer.alloc(4096);
+  const descriptor = openSync(file, "w");
+  try {
+    for (;;) writeSync(descriptor, part);
+  } catch (error) {
+    expect(error).toMatchObject({ code: "ENOSPC" });
+  } finally {
+    closeSync(descriptor);
+  }
+}

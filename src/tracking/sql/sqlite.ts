@@ -4,6 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Kysely, type SqliteDatabase, SqliteDialect, type SqliteStatement, sql } from "kysely";
 import Database from "libsql";
 import { PipelineError } from "../../base/errors.ts";
+import { storageError } from "../../base/storage-error.ts";
 import { type Connection, type Dialect, messageOf } from "./dialect.ts";
 import { bringUpToDate } from "./migrate.ts";
 import type { TrackingDatabase } from "./schema.ts";
@@ -45,6 +46,8 @@ export async function connectSqlite(path: string, now: number): Promise<Connecti
     return await retryWhenBusy(() => connect(path, now));
   } catch (error) {
     if (error instanceof PipelineError) throw error;
+    const full = storageError(error, path);
+    if (full !== undefined) throw full;
     throw new PipelineError("TRACKING_STORE_FAILED", `cannot open the tracking store ${path}: ${messageOf(error)}`, {
       cause: error,
       remedy: "check that the path is a writable SQLite file of this program, or choose another one",
@@ -84,6 +87,13 @@ async function retryWhenBusy<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
+const nothingToDo: SqliteStatement = {
+  reader: false,
+  all: () => [],
+  run: () => ({ changes: 0, lastInsertRowid: 0 }),
+  iterate: () => [].values(),
+};
+
 function codeOf(error: unknown): string {
   return error instanceof Error && "code" in error ? String(error.code) : "";
 }
@@ -104,6 +114,8 @@ function immediate(database: Database.Database): SqliteDatabase {
       database.close();
     },
     prepare: (text) => {
+      // On a full disk SQLite has rolled back by itself; that error must not take the place of the first one.
+      if (text === "rollback" && !database.inTransaction) return nothingToDo;
       const wanted = text === "begin" ? "begin immediate" : text;
       const known = statements.get(wanted);
       const statement = known ?? (database.prepare(wanted) as unknown as SqliteStatement);

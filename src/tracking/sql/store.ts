@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { PipelineError } from "../../base/errors.ts";
+import { storageError } from "../../base/storage-error.ts";
 import type { TrackingStore } from "../store.ts";
 import type { MetricRange } from "../types.ts";
 import { checkBatch, invalid } from "../validation.ts";
@@ -47,6 +48,8 @@ export async function openSqlStore({
       if (error instanceof PipelineError) throw error;
       if (dialect.isTaken(error))
         throw new PipelineError("TRACKING_EXISTS", "another writer was first with that name", { cause: error });
+      const full = storageError(error, `the tracking store ${label}`);
+      if (full !== undefined) throw full;
       throw new PipelineError("TRACKING_STORE_FAILED", `the tracking store ${label} failed: ${messageOf(error)}`, {
         cause: error,
         details: { path: label },
