@@ -16,6 +16,8 @@ export interface ExtractOptions {
   readonly maxFreeBytes: number;
   /** Bytes that the whole archive may unpack to; default 1 GiB. */
   readonly maxUnpackedBytes?: number;
+  /** What to do instead, given the first names in an archive that lacks members. */
+  readonly foreignRemedy?: (names: readonly string[]) => string;
   readonly onProgress?: OnDataProgress | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -28,6 +30,7 @@ interface Header {
 }
 
 const maxEntries = 1000;
+const maxNamed = 3;
 
 /**
  * Unpacks the wanted members of a .tar.gz or .tar.xz (told apart by content, not by name) into the existing folder
@@ -67,9 +70,10 @@ export async function extractMembers(archive: string, target: string, options: E
     tar.destroy();
   };
   const missing = new Set(options.members.keys());
+  const passed: string[] = [];
   await Promise.all([
     pipeline(source, countRead, decompress, countUnpacked, tar, signal === undefined ? {} : { signal }).catch(fail),
-    takeEntries(archive, tar, target, missing, options, () => read).catch(fail),
+    takeEntries(tar, { archive, target, missing, passed, options, offset: () => read }).catch(fail),
   ]);
   if (failure !== undefined) {
     signal?.throwIfAborted();
@@ -78,26 +82,36 @@ export async function extractMembers(archive: string, target: string, options: E
     throw storageError(failure.cause, target) ?? unreadable(archive, read, failure.cause);
   }
   if (missing.size > 0) {
-    throw new PipelineError("DATA_FOREIGN", `${archive} lacks ${options.folder}/${[...missing].join(", ")}`, {
-      remedy: "give a whole archive in the official layout, and the dataset.name that belongs to it",
-      details: { file: archive, missing: [...missing] },
-    });
+    const instead = passed.length === 0 ? "it is empty" : `it holds ${passed.join(", ")}`;
+    throw new PipelineError(
+      "DATA_FOREIGN",
+      `${archive} lacks ${options.folder}/${[...missing].join(", ")}; ${instead}`,
+      {
+        remedy: options.foreignRemedy?.(passed) ?? "give a whole archive in the official layout",
+        details: { file: archive, missing: [...missing] },
+      },
+    );
   }
 }
 
-async function takeEntries(
-  archive: string,
-  tar: Extract,
-  target: string,
-  missing: Set<string>,
-  options: ExtractOptions,
-  offset: () => number,
-): Promise<void> {
+interface Taking {
+  readonly archive: string;
+  readonly target: string;
+  /** Names not met yet. */
+  readonly missing: Set<string>;
+  /** The first names that were not wanted. */
+  readonly passed: string[];
+  readonly options: ExtractOptions;
+  readonly offset: () => number;
+}
+
+async function takeEntries(tar: Extract, { archive, target, missing, passed, options, offset }: Taking): Promise<void> {
   let entries = 0;
   for await (const entry of tar) {
     if (++entries > maxEntries) throw damaged(archive, offset(), `it has more than ${maxEntries} members`);
     const member = wantedMember(entry.header, options);
     if (member === undefined) {
+      if (passed.length < maxNamed) passed.push(entry.header.name.slice(0, 100));
       entry.resume();
       continue;
     }

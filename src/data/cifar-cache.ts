@@ -5,7 +5,15 @@ import { writeFileDurably } from "../base/durable.ts";
 import { isPipelineError, PipelineError } from "../base/errors.ts";
 import { extractMembers } from "./archive.ts";
 import { writeFolderAtomically } from "./atomic-folder.ts";
-import { type CifarData, type CifarName, cifarFiles, cifarFormats, maxNamesBytes, readCifarFolder } from "./cifar.ts";
+import {
+  type CifarData,
+  type CifarFormat,
+  type CifarName,
+  cifarFiles,
+  cifarFormats,
+  maxNamesBytes,
+  readCifarFolder,
+} from "./cifar.ts";
 import {
   copyFolder,
   encodeNote,
@@ -51,6 +59,7 @@ export async function unpackCopy(archive: string, md5: string, options: CifarCac
       folder: format.folder,
       members: cifarFiles(format),
       maxFreeBytes: maxNamesBytes,
+      foreignRemedy: (names) => remedyFor(format, names),
       onProgress,
       signal,
     });
@@ -94,4 +103,14 @@ async function md5Of(path: string, signal: AbortSignal | undefined): Promise<str
 
 function withoutRemedy({ message, remedy }: PipelineError): string {
   return remedy === undefined ? message : message.slice(0, -`; ${remedy}`.length);
+}
+
+/** What to do with an archive that holds something else, by the first names in it. */
+function remedyFor(format: CifarFormat, names: readonly string[]): string {
+  const isIn = (pattern: RegExp): boolean => names.some((name) => pattern.test(name));
+  if (isIn(/(^|\/)cifar-10+-(batches-py|python|batches-mat|matlab)(\/|$)/))
+    return `this is the Python or the Matlab version: give the binary version, ${format.archive.file}`;
+  const other = Object.entries(cifarFormats).find(([, { folder }]) => isIn(new RegExp(`(^|/)${folder}(/|$)`)));
+  if (other !== undefined && other[1].folder !== format.folder) return `set dataset.name=${other[0]}`;
+  return `give a whole archive in the official layout, as ${format.archive.file} has it`;
 }

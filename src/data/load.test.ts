@@ -2,8 +2,9 @@ import { createWriteStream } from "node:fs";
 import { copyFile, mkdir, mkdtemp, readdir, rm, truncate, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { buffer } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
-import { createGzip } from "node:zlib";
+import { createGzip, gzipSync } from "node:zlib";
 import { pack } from "tar-stream";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { cifarFiles, cifarFormats } from "./cifar.ts";
@@ -156,7 +157,17 @@ describe("loadDataset", () => {
     await expect(load({ source: other })).rejects.toThrow(/does not hold CIFAR-10 in its binary layout/);
     await writeFile(join(other, "fine_label_names.txt"), "x");
     await expect(load({ source: other })).rejects.toThrow(/holds CIFAR-100, not CIFAR-10; set dataset\.name=cifar100/);
-    await expect(load({ name: "cifar100", source: archive })).rejects.toThrow(/lacks cifar-100-binary/);
+    await expect(load({ name: "cifar100", source: archive })).rejects.toThrow(
+      /lacks cifar-100-binary.*it holds cifar-10-batches-bin.*set dataset\.name=cifar10$/,
+    );
+    const python = pack();
+    python.entry({ name: "cifar-10-batches-py/data_batch_1" }, "x");
+    python.finalize();
+    const pythonVersion = join(root, "cifar-10-python.tar.gz");
+    await writeFile(pythonVersion, gzipSync(await buffer(python)));
+    await expect(load({ source: pythonVersion })).rejects.toThrow(
+      /cifar-10-batches-py.*the Python or the Matlab version: give the binary version, cifar-10-binary\.tar\.gz/,
+    );
     await expect(load({ name: "folder" })).rejects.toThrow(/no official download/);
   });
 
