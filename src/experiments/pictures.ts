@@ -1,4 +1,4 @@
-import sharp from "sharp";
+import { svgToPng } from "../data/transforms/loaders.ts";
 
 export interface Curve {
   readonly name: string;
@@ -31,7 +31,7 @@ export function curvesPicture({
   const y = (value: number): number =>
     height - margin.bottom - ((value - y0) / (y1 - y0)) * (height - margin.top - margin.bottom);
   const ticks = Array.from({ length: 5 }, (_, i) => y0 + ((y1 - y0) * i) / 4);
-  return png(`<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" font-family="sans-serif" font-size="12">
+  return svgToPng(`<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" font-family="sans-serif" font-size="12">
     <rect width="100%" height="100%" fill="white"/>
     <text x="${margin.left}" y="22" font-size="15">${escapeXml(title)}</text>
     ${ticks.map((tick) => `<line x1="${margin.left}" x2="${width - margin.right}" y1="${y(tick)}" y2="${y(tick)}" stroke="#ddd"/><text x="${margin.left - 6}" y="${y(tick) + 4}" text-anchor="end">${tick.toPrecision(3)}</text>`).join("")}
@@ -69,14 +69,10 @@ export function confusionPicture({
     const name = classes[i] ?? String(i);
     return `${cells.join("")}${text(labels - 6, middle + 4, name, 'text-anchor="end"')}${text(middle, labels - 6, name, `transform="rotate(-45 ${middle} ${labels - 6})"`)}`;
   });
-  return png(`<svg xmlns="http://www.w3.org/2000/svg" width="${side}" height="${side}" font-family="sans-serif" font-size="11">
+  return svgToPng(`<svg xmlns="http://www.w3.org/2000/svg" width="${side}" height="${side}" font-family="sans-serif" font-size="11">
     <rect width="100%" height="100%" fill="white"/>${rows.join("")}</svg>`);
 }
 
 function escapeXml(text: string): string {
   return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
-}
-
-async function png(svg: string): Promise<Uint8Array> {
-  return await sharp(Buffer.from(svg)).png({ compressionLevel: 9, palette: true }).toBuffer();
 }

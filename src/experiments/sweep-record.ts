@@ -1,6 +1,7 @@
 import { isPipelineError } from "../base/errors.ts";
 import { configToYaml, flattenConfig } from "../config/flatten.ts";
 import type { Config } from "../config/schema.ts";
+import { svgToPng } from "../data/transforms/loaders.ts";
 import type { Tracking } from "../tracking/open.ts";
 import type { RunEnvironment } from "../tracking/run-environment.ts";
 import { RunLogger } from "../tracking/run-logger.ts";
@@ -64,13 +65,13 @@ export class SweepRecord {
   }
 
   /** What came of it: summary, plots, the tuned configuration and the bundle. */
-  keep(study: Study, { bundle, yaml }: { readonly bundle: string; readonly yaml: string }): void {
+  async keep(study: Study, { bundle, yaml }: { readonly bundle: string; readonly yaml: string }): Promise<void> {
     this.#writeState(study);
     const summary = studySummary(study);
     this.#logger.logArtifact("tuning/summary.json", { data: json(summary) });
     this.#logger.logArtifact("tuning/tuned_config.yaml", { data: yaml });
     for (const [name, svg] of Object.entries(sweepPlots(study)))
-      this.#logger.logArtifact(`tuning/${name}.svg`, { data: svg });
+      this.#logger.logArtifact(`tuning/${name}.png`, { data: await svgToPng(svg) });
     if (this.#options.config.mlflow.log_model) this.#logger.logArtifact("model", { file: bundle });
     const { best } = summary;
     if (best !== null) this.#logger.setTags({ "tuning.best_trial": String(best.trial), "tuning.bundle": bundle });

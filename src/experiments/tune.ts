@@ -4,6 +4,7 @@ import { replaceFile } from "../base/durable.ts";
 import { PipelineError } from "../base/errors.ts";
 import { configToYaml } from "../config/flatten.ts";
 import type { LoadedConfig } from "../config/load.ts";
+import { svgToPng } from "../data/transforms/loaders.ts";
 import { readRunEnvironment } from "../tracking/run-environment.ts";
 import type { TrialExecutor } from "../tuning/executors/executor.ts";
 import { createJournal, openJournal, type StudyJournal } from "../tuning/journal.ts";
@@ -219,9 +220,9 @@ async function finish(
   await mkdir(dirname(file), { recursive: true });
   await replaceFile(file, yaml);
   for (const [name, svg] of Object.entries(sweepPlots(study)))
-    await replaceFile(join(folder.directory, `${name}.svg`), svg);
+    await replaceFile(join(folder.directory, `${name}.png`), await svgToPng(svg));
   const after = await journal.append({ type: "finished", at: now().getTime(), best: trial.number, bundle: directory });
-  record.keep(after, { bundle: directory, yaml });
+  await record.keep(after, { bundle: directory, yaml });
   await dropCheckpoints(folder, study);
   return {
     ...{ trial: trial.number, value: bestValue(trial, study.direction)!, params: trial.params, configFile: file },

@@ -129,6 +129,33 @@ describe("cifar train", () => {
     ]);
   });
 
+  it("takes a folder of images, warns of what is too small, and records its pictures", async () => {
+    const cwd = await mkdtemp(join(root, "folder-"));
+    for (const [index, name] of ["day", "night", "dusk"].entries()) {
+      for (const part of index === 2 ? ["train"] : ["train", "test"]) {
+        await mkdir(join(cwd, "images", part, name), { recursive: true });
+        for (let i = 0; i < (part === "test" ? 2 : 14); i++) {
+          const background = { r: 90 * index + i, g: 8 * i, b: 200 - 5 * i };
+          await sharp({ create: { width: 40, height: 30, channels: 3, background } })
+            .png()
+            .toFile(join(cwd, "images", part, name, `${i}.png`));
+        }
+      }
+    }
+    const settings = [
+      ...["dataset.name=folder", "dataset.source=images", "model.name=resnet9", "model.width=0.125"],
+      ...["training.num_epochs=1", "training.batch_size=8", "training.early_stopping=true"],
+    ].flatMap((setting) => ["--set", setting]);
+    const { code, stderr } = await runCli(["train", ...settings], { cwd });
+    expect(code, stderr).toBe(0);
+    expect(stderr).toMatch(/1 of 3 classes have no test image \(dusk\)/);
+    expect(stderr).toMatch(/4 validation images are too few to calibrate confidences/);
+    expect((await onlyBundle(cwd)).metadata).toMatchObject({
+      calibration: { temperature: 1 },
+      dataset: { name: "folder" },
+    });
+  });
+
   it("killed at any moment and resumed ends in the same bits as without", async () => {
     const cwd = await workspace("killed");
     const killed = await interruptedTraining(cwd, 27, "SIGKILL");

@@ -148,7 +148,7 @@ describe("cifar tune", () => {
     const artifacts = join(whole, "runs", "artifacts", parent.info.experimentId, parentRunId!, "artifacts");
     expect((await readdir(join(artifacts, "tuning"))).sort()).toEqual(
       [
-        ...["history.svg", "importance.svg", "parallel_coordinates.svg", "slices.svg"],
+        ...["history.png", "importance.png", "parallel_coordinates.png", "slices.png"],
         ...["state.json", "summary.json", "tuned_config.yaml"],
       ].sort(),
     );

@@ -3,6 +3,7 @@ import { isPipelineError, PipelineError } from "../../base/errors.ts";
 import { type Tensor, tensor } from "../../tensor/tensor.ts";
 import { decodeBmp, isBmp, readBmpHeader } from "./decode-bmp.ts";
 import type { ImageSize } from "./image-size.ts";
+import { harden, loaders } from "./loaders.ts";
 import { isJpeg, mendJpeg, withoutStrayBytes } from "./mend-jpeg.ts";
 
 export interface ImageLimits {
@@ -14,16 +15,6 @@ export interface ImageLimits {
   readonly timeoutSeconds?: number;
 }
 
-/** Formats that are accepted, by their content; the file's name and declared type don't matter. */
-const loaders = {
-  jpeg: "VipsForeignLoadJpegBuffer",
-  png: "VipsForeignLoadPngBuffer",
-  webp: "VipsForeignLoadWebpBuffer",
-  gif: "VipsForeignLoadNsgifBuffer",
-  // The prebuilt library has HEIF with AVIF alone.
-  avif: "VipsForeignLoadHeifBuffer",
-} as const;
-
 export const imageFormats = [...Object.keys(loaders), "bmp"] as readonly (keyof typeof loaders | "bmp")[];
 
 export const defaultImageLimits = {
@@ -34,18 +25,6 @@ export const defaultImageLimits = {
 
 /** BMP is decoded on the calling thread, so that its images must not be large. */
 const maxBmpPixels = 4_000_000;
-
-let hardened = false;
-
-/** libvips settings are per process: no cache, one thread an image, and no loader but those above (no SVG, PDF, …). */
-function harden(): void {
-  if (hardened) return;
-  sharp.cache(false);
-  sharp.concurrency(1);
-  sharp.block({ operation: ["VipsForeignLoad"] });
-  sharp.unblock({ operation: Object.values(loaders) });
-  hardened = true;
-}
 
 /**
  * Decodes an encoded image (JPEG, PNG, WebP, AVIF, BMP, first frame of a GIF) to uint8 [3, height, width], R G B planes in sRGB.
