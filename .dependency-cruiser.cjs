@@ -6,7 +6,7 @@
 const layers = {
   base: [],
   tensor: ["base"],
-  config: ["base"],
+  config: ["models/catalogue.ts", "base"],
   tracking: ["base"],
   tuning: ["base"],
   observability: ["base"],

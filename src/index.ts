@@ -39,6 +39,7 @@ export { type Classification, Classifier } from "./inference/classifier.ts";
 export { createWorkerPredictor, type Predictor } from "./inference/predictor.ts";
 export { normalise, type Preprocessing } from "./inference/preprocess.ts";
 export { type RankedClass, softmax, topK } from "./inference/softmax.ts";
+export { type ArchitectureName, architectures, familyDefaults } from "./models/catalogue.ts";
 export {
   buildInferenceGraph,
   initialWeights,
@@ -47,7 +48,7 @@ export {
   type Network,
   parameterCount,
 } from "./models/model.ts";
-export { type ModelName, models } from "./models/registry.ts";
+export { models } from "./models/registry.ts";
 export { batchNorm } from "./nn/layers/batch-norm.ts";
 export { conv2d } from "./nn/layers/conv.ts";
 export { linear } from "./nn/layers/linear.ts";

@@ -1,4 +1,5 @@
 import { PipelineError } from "../base/errors.ts";
+import { architectureNames } from "../models/catalogue.ts";
 import { valueAtKey } from "./flatten.ts";
 import { quoteValue } from "./problem.ts";
 import type { Config } from "./schema.ts";
@@ -19,10 +20,10 @@ const only =
 const offOnly = (key: string): SupportRule => ({ key, supported: only(false), possible: "false" });
 
 /** Networks without strides in the first layers. */
-const small = ["resnet9", "airbench"];
+const small: readonly string[] = architectureNames(({ stem }) => stem === "small");
 
 /** Networks whose channel counts can be multiplied. */
-const scalableModels = ["resnet9", "airbench", "mobilenet_v2"];
+const scalableModels: readonly string[] = architectureNames(({ scalable }) => scalable === true);
 
 const oneOf = (names: readonly string[]): string => `${names.slice(0, -1).join(", ")} or ${names.at(-1)}`;
 

@@ -1,9 +1,10 @@
 import type { Config } from "../config/schema.ts";
+import { type ArchitectureName, type Family, familyDefaults } from "../models/catalogue.ts";
 import { densenets } from "../models/densenet.ts";
 import { efficientnets } from "../models/efficientnet.ts";
 import { mobilenetsV3 } from "../models/mobilenet-v3.ts";
 import type { Model, ModelFactory, ModelOptions } from "../models/model.ts";
-import { type ModelName, models } from "../models/registry.ts";
+import { models } from "../models/registry.ts";
 import { regnets } from "../models/regnet.ts";
 import { resnets } from "../models/resnet.ts";
 import type { StemOptions } from "../models/stem.ts";
@@ -15,17 +16,6 @@ interface InputShape {
 }
 
 type Builder = (config: Config, input: ModelOptions & InputShape) => Model;
-
-type Family = Exclude<Config["model"]["name"], ModelName>;
-
-/** What the name of a family stands for. */
-const defaultVariants = {
-  mobilenet: "mobilenet_v3_large",
-  efficientnet: "efficientnet_b0",
-  resnet: "resnet18",
-  densenet: "densenet121",
-  regnet: "regnet_y_400mf",
-} as const satisfies Readonly<Record<Family, ModelName>>;
 
 /** Which first strides are asked for; none for what the image's size suggests. */
 function stemOf({ stem }: Config["model"]): Pick<StemOptions, "stemStride"> {
@@ -81,13 +71,13 @@ const builders = {
   ...fixedWidth(resnets),
   ...fixedWidth(densenets),
   ...fixedWidth(regnets),
-} satisfies Record<ModelName, Builder>;
+} satisfies Record<ArchitectureName, Builder>;
 
 export function configuredModel(config: Config, input: InputShape): Model {
   const { name } = config.model;
-  return builders[isFamily(name) ? defaultVariants[name] : name](config, input);
+  return builders[isFamily(name) ? familyDefaults[name] : name](config, input);
 }
 
 function isFamily(name: Config["model"]["name"]): name is Family {
-  return Object.hasOwn(defaultVariants, name);
+  return Object.hasOwn(familyDefaults, name);
 }

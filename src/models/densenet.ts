@@ -8,7 +8,7 @@ import { avgPool2d, globalAvgPool, maxPool2d } from "../nn/layers/pool.ts";
 import { type Module, sequential } from "../nn/module.ts";
 import { assemble, type Model } from "./model.ts";
 import { resolveStem, type StemOptions } from "./stem.ts";
-import { variantFactories, variantNames } from "./variants.ts";
+import { variantFactories } from "./variants.ts";
 
 export interface DenseNetOptions extends StemOptions {
   /** Before the classifier; 0 as published. */
@@ -36,7 +36,7 @@ const variants = {
 type DenseNetName = keyof typeof variants;
 
 /** The densely connected networks by name. */
-export const densenets = variantFactories("densenet", variantNames(variants), densenet);
+export const densenets = variantFactories(variants, densenet);
 
 /** Channels between the two convolutions of a layer, as a multiple of the growth. */
 const BOTTLENECK = 4;

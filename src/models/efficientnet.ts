@@ -32,8 +32,6 @@ type Row = readonly [
 
 interface Variant {
   readonly rows: readonly Row[];
-  /** Size of the images that the published weights were evaluated on. */
-  readonly size: number;
   readonly dropoutRate: number;
   readonly norm: BatchNormOptions;
   /** Of the last convolution; default: four times its input's. */
@@ -54,13 +52,12 @@ const baseRows: readonly Row[] = [
 interface Scaling {
   readonly width: number;
   readonly depth: number;
-  readonly size: number;
   readonly dropoutRate: number;
   readonly norm?: BatchNormOptions;
 }
 
 /** Compound scaling: channels in multiples of 8, layers rounded up. */
-function scaled({ width, depth, size, dropoutRate, norm = {} }: Scaling): Variant {
+function scaled({ width, depth, dropoutRate, norm = {} }: Scaling): Variant {
   const channels = (count: number): number => roundToEight(count * width);
   const rows = baseRows.map(
     ([kind, expansion, kernel, stride, inChannels, outChannels, layers]): Row => [
@@ -73,7 +70,7 @@ function scaled({ width, depth, size, dropoutRate, norm = {} }: Scaling): Varian
       Math.ceil(layers * depth),
     ],
   );
-  return { rows, size, dropoutRate, norm };
+  return { rows, dropoutRate, norm };
 }
 
 /** Of the large networks of both papers. */
@@ -81,16 +78,16 @@ const largeNorm = { eps: 1e-3 };
 const largestNorm = { eps: 1e-3, momentum: 0.01 };
 
 const variants = {
-  efficientnet_b0: scaled({ width: 1, depth: 1, size: 224, dropoutRate: 0.2 }),
-  efficientnet_b1: scaled({ width: 1, depth: 1.1, size: 240, dropoutRate: 0.2 }),
-  efficientnet_b2: scaled({ width: 1.1, depth: 1.2, size: 288, dropoutRate: 0.3 }),
-  efficientnet_b3: scaled({ width: 1.2, depth: 1.4, size: 300, dropoutRate: 0.3 }),
-  efficientnet_b4: scaled({ width: 1.4, depth: 1.8, size: 380, dropoutRate: 0.4 }),
-  efficientnet_b5: scaled({ width: 1.6, depth: 2.2, size: 456, dropoutRate: 0.4, norm: largestNorm }),
-  efficientnet_b6: scaled({ width: 1.8, depth: 2.6, size: 528, dropoutRate: 0.5, norm: largestNorm }),
-  efficientnet_b7: scaled({ width: 2, depth: 3.1, size: 600, dropoutRate: 0.5, norm: largestNorm }),
+  efficientnet_b0: scaled({ width: 1, depth: 1, dropoutRate: 0.2 }),
+  efficientnet_b1: scaled({ width: 1, depth: 1.1, dropoutRate: 0.2 }),
+  efficientnet_b2: scaled({ width: 1.1, depth: 1.2, dropoutRate: 0.3 }),
+  efficientnet_b3: scaled({ width: 1.2, depth: 1.4, dropoutRate: 0.3 }),
+  efficientnet_b4: scaled({ width: 1.4, depth: 1.8, dropoutRate: 0.4 }),
+  efficientnet_b5: scaled({ width: 1.6, depth: 2.2, dropoutRate: 0.4, norm: largestNorm }),
+  efficientnet_b6: scaled({ width: 1.8, depth: 2.6, dropoutRate: 0.5, norm: largestNorm }),
+  efficientnet_b7: scaled({ width: 2, depth: 3.1, dropoutRate: 0.5, norm: largestNorm }),
   efficientnet_v2_s: {
-    ...{ size: 384, dropoutRate: 0.2, norm: largeNorm, lastChannels: 1280 },
+    ...{ dropoutRate: 0.2, norm: largeNorm, lastChannels: 1280 },
     rows: [
       ["fused", 1, 3, 1, 24, 24, 2],
       ["fused", 4, 3, 2, 24, 48, 4],
@@ -101,7 +98,7 @@ const variants = {
     ],
   },
   efficientnet_v2_m: {
-    ...{ size: 480, dropoutRate: 0.3, norm: largeNorm, lastChannels: 1280 },
+    ...{ dropoutRate: 0.3, norm: largeNorm, lastChannels: 1280 },
     rows: [
       ["fused", 1, 3, 1, 24, 24, 3],
       ["fused", 4, 3, 2, 24, 48, 5],
@@ -113,7 +110,7 @@ const variants = {
     ],
   },
   efficientnet_v2_l: {
-    ...{ size: 480, dropoutRate: 0.4, norm: largeNorm, lastChannels: 1280 },
+    ...{ dropoutRate: 0.4, norm: largeNorm, lastChannels: 1280 },
     rows: [
       ["fused", 1, 3, 1, 32, 32, 4],
       ["fused", 4, 3, 2, 32, 64, 7],
@@ -129,12 +126,7 @@ const variants = {
 type EfficientNetName = keyof typeof variants;
 
 /** EfficientNet and EfficientNetV2 by name. */
-export const efficientnets = variantFactories(
-  "efficientnet",
-  Object.keys(variants) as EfficientNetName[],
-  efficientnet,
-  (name) => variants[name].size,
-);
+export const efficientnets = variantFactories(variants, efficientnet);
 
 const weightInit = heNormalInit("fanOut");
 const silu = activation("silu");

@@ -9,7 +9,7 @@ import { type Module, residual, sequential } from "../nn/module.ts";
 import { roundToEight } from "./channels.ts";
 import { assemble, type Model } from "./model.ts";
 import { resolveStem, type StemOptions } from "./stem.ts";
-import { variantFactories, variantNames } from "./variants.ts";
+import { variantFactories } from "./variants.ts";
 
 export interface MobileNetV3Options extends StemOptions {
   /** In the classifier; 0.2 as published. */
@@ -69,7 +69,7 @@ const variants = {
 type MobileNetV3Name = keyof typeof variants;
 
 /** MobileNetV3 by name. */
-export const mobilenetsV3 = variantFactories("mobilenet", variantNames(variants), mobilenetV3);
+export const mobilenetsV3 = variantFactories(variants, mobilenetV3);
 
 const STEM_CHANNELS = 16;
 /** Channels of the last convolution, as a multiple of its input's. */

@@ -1,4 +1,5 @@
 import { airbench } from "./airbench.ts";
+import type { ArchitectureName } from "./catalogue.ts";
 import { densenets } from "./densenet.ts";
 import { efficientnets } from "./efficientnet.ts";
 import { mobilenetV2 } from "./mobilenet-v2.ts";
@@ -7,18 +8,16 @@ import type { ModelFactory } from "./model.ts";
 import { regnets } from "./regnet.ts";
 import { resnets } from "./resnet.ts";
 import { resnet9 } from "./resnet9.ts";
-import { PUBLISHED_SIZE } from "./stem.ts";
+import { factory } from "./variants.ts";
 
-/** Every architecture by name. An entry is a row (a family of variants: several): the tests over all models take it up by themselves. */
+/** How each architecture of the catalogue is built. The tests over all models take a new row up by themselves. */
 export const models = {
-  resnet9: { name: "resnet9", family: "resnet9", inputSize: 32, build: resnet9 },
-  airbench: { name: "airbench", family: "airbench", inputSize: 32, build: airbench },
-  mobilenet_v2: { name: "mobilenet_v2", family: "mobilenet", inputSize: PUBLISHED_SIZE, build: mobilenetV2 },
+  resnet9: factory("resnet9", resnet9),
+  airbench: factory("airbench", airbench),
+  mobilenet_v2: factory("mobilenet_v2", mobilenetV2),
   ...mobilenetsV3,
   ...efficientnets,
   ...resnets,
   ...densenets,
   ...regnets,
-} satisfies Record<string, ModelFactory>;
-
-export type ModelName = keyof typeof models;
+} satisfies Record<ArchitectureName, ModelFactory>;

@@ -9,7 +9,7 @@ import { type Module, residual, sequential, sumOf } from "../nn/module.ts";
 import { assemble, type Model } from "./model.ts";
 import { type RegNetParameters, regnetStages } from "./regnet-stages.ts";
 import { resolveStem, type StemOptions } from "./stem.ts";
-import { variantFactories, variantNames } from "./variants.ts";
+import { variantFactories } from "./variants.ts";
 
 export interface RegNetOptions extends StemOptions {
   /** Before the classifier; 0 as published. */
@@ -37,7 +37,7 @@ const variants = {
 type RegNetName = keyof typeof variants;
 
 /** RegNetX and, with squeeze-and-excitation, RegNetY by name. */
-export const regnets = variantFactories("regnet", variantNames(variants), regnet);
+export const regnets = variantFactories(variants, regnet);
 
 const STEM_CHANNELS = 32;
 /** Of the channels of a block's input: RegNetY's squeeze. */

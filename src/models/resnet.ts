@@ -7,7 +7,7 @@ import { globalAvgPool, maxPool2d } from "../nn/layers/pool.ts";
 import { type Module, residual, sequential, sumOf } from "../nn/module.ts";
 import { assemble, type Model } from "./model.ts";
 import { resolveStem, type StemOptions } from "./stem.ts";
-import { variantFactories, variantNames } from "./variants.ts";
+import { variantFactories } from "./variants.ts";
 
 export interface ResNetOptions extends StemOptions {
   /** Before the classifier; 0 as published. */
@@ -31,7 +31,7 @@ const variants = {
 type ResNetName = keyof typeof variants;
 
 /** The residual networks by name. */
-export const resnets = variantFactories("resnet", variantNames(variants), resnet);
+export const resnets = variantFactories(variants, resnet);
 
 const relu = activation("relu");
 

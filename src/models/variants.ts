@@ -1,23 +1,26 @@
+import { type ArchitectureName, architectures } from "./catalogue.ts";
 import type { Model, ModelFactory, ModelOptions } from "./model.ts";
-import { PUBLISHED_SIZE } from "./stem.ts";
 
-/** The registry's rows of a family: one for each of its published variants, by name. */
-export function variantFactories<Name extends string, Options extends ModelOptions>(
-  family: string,
-  names: readonly Name[],
-  build: (name: Name, options: Options) => Model,
-  sizeOf: (name: Name) => number = () => PUBLISHED_SIZE,
-): Readonly<Record<Name, ModelFactory<Options>>> {
-  const row = (name: Name): ModelFactory<Options> => ({
+/** The registry's row of an architecture: what the catalogue says of it, and how it is built. */
+export function factory<Options extends ModelOptions>(
+  name: ArchitectureName,
+  build: (options: Options) => Model,
+): ModelFactory<Options> {
+  const { family, inputSize } = architectures[name];
+  return {
     name,
     family,
-    inputSize: sizeOf(name),
-    build: (options) => build(name, { height: sizeOf(name), width: sizeOf(name), ...options }),
-  });
-  return Object.fromEntries(names.map((name) => [name, row(name)])) as Record<Name, ModelFactory<Options>>;
+    inputSize,
+    build: (options) => build({ height: inputSize, width: inputSize, ...options }),
+  };
 }
 
-/** The keys of a table of variants. */
-export function variantNames<Name extends string>(variants: Readonly<Record<Name, unknown>>): readonly Name[] {
-  return Object.keys(variants) as Name[];
+/** The rows of a family: one for each of the variants in its table. */
+export function variantFactories<Name extends ArchitectureName, Options extends ModelOptions>(
+  variants: Readonly<Record<Name, unknown>>,
+  build: (name: Name, options: Options) => Model,
+): Readonly<Record<Name, ModelFactory<Options>>> {
+  const names = Object.keys(variants) as Name[];
+  const rows = names.map((name) => [name, factory<Options>(name, (options) => build(name, options))] as const);
+  return Object.fromEntries(rows) as Record<Name, ModelFactory<Options>>;
 }

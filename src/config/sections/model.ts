@@ -1,50 +1,9 @@
 import { z } from "zod";
+import { architectureNames, type Family, familyDefaults } from "../../models/catalogue.ts";
 import { pathText } from "../path-text.ts";
 
 /** A family stands for its default variant; an exact variant can be named too. */
-const modelNames = [
-  "resnet9",
-  "airbench",
-  "mobilenet",
-  "mobilenet_v2",
-  "mobilenet_v3_small",
-  "mobilenet_v3_large",
-  "efficientnet",
-  "efficientnet_b0",
-  "efficientnet_b1",
-  "efficientnet_b2",
-  "efficientnet_b3",
-  "efficientnet_b4",
-  "efficientnet_b5",
-  "efficientnet_b6",
-  "efficientnet_b7",
-  "efficientnet_v2_s",
-  "efficientnet_v2_m",
-  "efficientnet_v2_l",
-  "resnet",
-  "resnet18",
-  "resnet50",
-  "densenet",
-  "densenet121",
-  "densenet161",
-  "densenet169",
-  "densenet201",
-  "regnet",
-  "regnet_x_400mf",
-  "regnet_x_800mf",
-  "regnet_x_1_6gf",
-  "regnet_x_3_2gf",
-  "regnet_x_8gf",
-  "regnet_x_16gf",
-  "regnet_x_32gf",
-  "regnet_y_400mf",
-  "regnet_y_800mf",
-  "regnet_y_1_6gf",
-  "regnet_y_3_2gf",
-  "regnet_y_8gf",
-  "regnet_y_16gf",
-  "regnet_y_32gf",
-] as const;
+const modelNames = [...architectureNames(), ...(Object.keys(familyDefaults) as Family[])];
 
 const airbenchOptions = z
   .strictObject({
