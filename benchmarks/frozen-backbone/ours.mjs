@@ -9,7 +9,7 @@ import { initialWeights, parameterCount } from "../../dist/models/model.js";
 import { models } from "../../dist/models/registry.js";
 import { frozenTransfer } from "../../dist/models/transfer.js";
 import { adamw } from "../../dist/optim/adamw.js";
-import { buildTrainStep, initialState } from "../../dist/training/compile-step.js";
+import { buildTrainStep, initialState } from "../../dist/training/train-step.js";
 import { featureBatches } from "../../dist/training/feature-batches.js";
 import { createFeatureExtractor } from "../../dist/training/feature-extractor.js";
 import { openFeatureTable } from "../../dist/training/feature-table.js";

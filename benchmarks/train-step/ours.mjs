@@ -7,7 +7,7 @@ import { countFlops } from "../../dist/graph/flops.js";
 import { buildInferenceGraph, initialWeights, parameterCount } from "../../dist/models/model.js";
 import { models } from "../../dist/models/registry.js";
 import { sgd } from "../../dist/optim/sgd.js";
-import { buildTrainStep, initialState } from "../../dist/training/compile-step.js";
+import { buildTrainStep, initialState } from "../../dist/training/train-step.js";
 
 const { network, batch, threads, profilePrefix } = JSON.parse(process.argv[2]);
 

@@ -2,18 +2,35 @@ import { PipelineError } from "../base/errors.ts";
 import type { Named, Tensor } from "../tensor/tensor.ts";
 import type { ImageSplit } from "./dataset.ts";
 
-/** One step's images with their augmentation parameters, as the training graph takes them. */
+/** What a training step is fed with, by the names of its inputs: images, or the features of a frozen part. */
 export interface Batch {
   /** Counts from 0 in each epoch. */
   readonly step: number;
-  /** Indices of the images in the split. */
-  readonly indices: Int32Array;
-  /** [N, 3, H, W], not yet augmented. */
-  readonly images: Tensor<"uint8">;
   /** [N] */
   readonly labels: Tensor<"int32">;
-  /** What the augmentation has drawn for it; empty without one. */
+  /** [N, 3, H, W], not yet augmented. */
+  readonly images?: Tensor<"uint8">;
+  /** What the augmentation has drawn for the images: inputs "augment/NAME" by name. */
+  readonly augmentation?: Named<Tensor<"float32">>;
+  readonly features?: Tensor<"float32">;
+}
+
+/** The inputs of a training step that come with the batch. */
+export const batchInputs = ["images", "features", "labels"] as const satisfies readonly (keyof Batch)[];
+
+/** Images of a split with their augmentation, which is empty without one. */
+export interface ImageBatch extends Batch {
+  /** Indices of the images in the split. */
+  readonly indices: Int32Array;
+  readonly images: Tensor<"uint8">;
   readonly augmentation: Named<Tensor<"float32">>;
+}
+
+/** Where batches come from; they depend on (seed, epoch, step) alone. Epochs count from 0. */
+export interface BatchSource<Item extends Batch = Batch> {
+  readonly stepsPerEpoch: number;
+  /** The batches of one epoch from `startStep` on: a resumed run sees what an uninterrupted one would have seen. */
+  epoch(epoch: number, startStep?: number): AsyncIterable<Item>;
 }
 
 /** Pixels of the chosen images, one after the other, in memory of their own. */

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { afterEach, describe, expect, it } from "vitest";
 import { createRng } from "../base/rng.ts";
-import type { Batch } from "./batch.ts";
+import type { ImageBatch } from "./batch.ts";
 import { createLoader, type Loader, type LoaderOptions } from "./loader.ts";
 import { createSyntheticDataset } from "./synthetic.ts";
 import { batchAugmentation } from "./transforms/batch-augmentation.ts";
@@ -21,14 +21,14 @@ function loader(options: Partial<LoaderOptions> = {}): Loader {
   return created;
 }
 
-async function collect(batches: AsyncIterable<Batch>): Promise<Batch[]> {
-  const all: Batch[] = [];
+async function collect(batches: AsyncIterable<ImageBatch>): Promise<ImageBatch[]> {
+  const all: ImageBatch[] = [];
   for await (const batch of batches) all.push(batch);
   return all;
 }
 
 /** Batches with their images as a checksum: quick to compare. */
-async function summary(batches: AsyncIterable<Batch>) {
+async function summary(batches: AsyncIterable<ImageBatch>) {
   const sha1 = (data: Uint8Array) => createHash("sha1").update(data).digest("hex");
   return (await collect(batches)).map((batch) => ({
     ...batch,
@@ -69,7 +69,7 @@ describe("createLoader", () => {
       );
       whole.forEach((batch, step) => {
         const parts = shares.map((share) => share[step]!);
-        const joined = (of: (part: Batch) => Iterable<number>): number[] => parts.flatMap((part) => [...of(part)]);
+        const joined = (of: (part: ImageBatch) => Iterable<number>): number[] => parts.flatMap((part) => [...of(part)]);
         expect(joined((part) => part.indices)).toEqual([...batch.indices]);
         expect(joined((part) => part.labels.data)).toEqual([...batch.labels.data]);
         expect(Object.keys(batch.augmentation).length).toBeGreaterThan(0);

@@ -1,7 +1,7 @@
 import { PipelineError } from "../base/errors.ts";
 import type { Rng } from "../base/rng.ts";
 import { tensor } from "../tensor/tensor.ts";
-import { type Batch, gatherImages, requireIndices } from "./batch.ts";
+import { type BatchSource, gatherImages, type ImageBatch, requireIndices } from "./batch.ts";
 import type { ImageSplit } from "./dataset.ts";
 import { type GatherPool, startGatherPool } from "./gather-pool.ts";
 import type { Augmentation } from "./transforms/augmentation.ts";
@@ -31,15 +31,10 @@ export interface BatchShare {
   readonly worldSize: number;
 }
 
-export interface Loader extends AsyncDisposable {
-  readonly stepsPerEpoch: number;
+/** One epoch at a time. */
+export interface Loader extends BatchSource<ImageBatch>, AsyncDisposable {
   /** Images in one epoch. */
   readonly imagesPerEpoch: number;
-  /**
-   * The batches of one epoch from `startStep` on. They depend on seed, epoch and step only, so that a resumed run sees
-   * what an uninterrupted one would have seen. One epoch at a time.
-   */
-  epoch(epoch: number, startStep?: number): AsyncIterable<Batch>;
 }
 
 /** @throws INVALID_ARGUMENT for an impossible batch size, index or combination. */
@@ -71,7 +66,7 @@ export function createLoader(options: LoaderOptions): Loader {
 
   const ownOf = (chosen: Int32Array): Int32Array => chosen.subarray(rows.start, rows.end);
 
-  const finish = (epoch: number, step: number, whole: Int32Array, images: Uint8Array): Batch => {
+  const finish = (epoch: number, step: number, whole: Int32Array, images: Uint8Array): ImageBatch => {
     const chosen = ownOf(whole).slice();
     const count = chosen.length;
     // Drawn image by image: the share of a batch gets what it would get in the whole.
@@ -90,7 +85,7 @@ export function createLoader(options: LoaderOptions): Loader {
     };
   };
 
-  async function* batches(epoch: number, startStep: number): AsyncGenerator<Batch> {
+  async function* batches(epoch: number, startStep: number): AsyncGenerator<ImageBatch> {
     if (running) throw new PipelineError("INVALID_ARGUMENT", "the loader's last epoch is still being read");
     running = true;
     try {

@@ -1,12 +1,12 @@
 import type { Rng } from "../base/rng.ts";
 import type { Config } from "../config/schema.ts";
+import type { BatchSource } from "../data/batch.ts";
 import type { ImageDataset, ImageSplit } from "../data/dataset.ts";
 import { type BatchShare, createLoader } from "../data/loader.ts";
 import { normalise, type Preprocessing } from "../inference/preprocess.ts";
 import { initialWeights, type Model, type Network } from "../models/model.ts";
 import { type FrozenTransfer, frozenTransfer } from "../models/transfer.ts";
 import type { Named, Tensor } from "../tensor/tensor.ts";
-import type { BatchSource } from "../training/batches.ts";
 import { type EvaluationSource, imageSource } from "../training/evaluate.ts";
 import { featureBatches, featureSource } from "../training/feature-batches.ts";
 import type { ImagePreparation } from "../training/prepare-images.ts";

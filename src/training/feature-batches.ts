@@ -1,8 +1,8 @@
 import { PipelineError } from "../base/errors.ts";
 import type { Rng } from "../base/rng.ts";
+import type { BatchSource } from "../data/batch.ts";
 import { type BatchShare, shareOf } from "../data/loader.ts";
 import { tensor } from "../tensor/tensor.ts";
-import type { BatchSource } from "./batches.ts";
 import type { EvaluationSource } from "./evaluate.ts";
 import type { FeatureTable } from "./feature-table.ts";
 

@@ -13,13 +13,14 @@ import {
   source,
   typesOf,
 } from "../../tests/training/tiny-run.ts";
+import type { BatchSource } from "../data/batch.ts";
 import { resnet9 } from "../models/resnet9.ts";
 import { sgd } from "../optim/sgd.ts";
-import { type BatchSource, limitSteps, overfitOneBatch } from "./batches.ts";
 import { loadCheckpoint } from "./checkpoint.ts";
 import type { TrainEvent } from "./events.ts";
 import { type FitOptions, fit } from "./fit.ts";
 import { decayGroups } from "./parameter-groups.ts";
+import { limitSteps, overfitOneBatch } from "./shortened-batches.ts";
 import { allFinite } from "./step-runner.ts";
 
 let directory: string;

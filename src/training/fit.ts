@@ -1,8 +1,8 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { PipelineError } from "../base/errors.ts";
+import type { Batch, BatchSource } from "../data/batch.ts";
 import { parameterCount } from "../models/model.ts";
 import type { Named, Tensor } from "../tensor/tensor.ts";
-import type { BatchSource, TrainBatch } from "./batches.ts";
 import { type Checkpoint, type Progress, saveCheckpoint } from "./checkpoint.ts";
 import { type EarlyStopping, isExhausted, type Monitor, nothingYet, observe } from "./early-stopping.ts";
 import type { StopReason, TrainEvent } from "./events.ts";
@@ -238,7 +238,7 @@ function checkOptions({ epochs, batches, resume, fingerprint }: FitOptions): num
   return totalSteps;
 }
 
-function checkBatch({ labels, step }: TrainBatch, batchSize: number, expectedStep: number): void {
+function checkBatch({ labels, step }: Batch, batchSize: number, expectedStep: number): void {
   if (labels.shape[0] !== batchSize || step !== expectedStep) {
     throw new PipelineError(
       "INVALID_ARGUMENT",

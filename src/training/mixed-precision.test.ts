@@ -9,8 +9,8 @@ import { airbench } from "../models/airbench.ts";
 import { initialWeights } from "../models/model.ts";
 import { batchStatistics } from "../nn/layers/batch-statistics.ts";
 import { floatData, floats, scalar, type Tensor, tensor } from "../tensor/tensor.ts";
-import { buildApplyStep, buildGradStep, buildTrainStep, initialState, type StepOptions } from "./compile-step.ts";
 import { airbenchMuon } from "./parameter-groups.ts";
+import { buildApplyStep, buildGradStep, buildTrainStep, initialState, type StepOptions } from "./train-step.ts";
 
 const halves = (graph: Graph): string[] =>
   graph.values.filter(({ op, dtype }) => dtype === "float16" && op !== "cast").map(({ op }) => op);

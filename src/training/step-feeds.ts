@@ -1,11 +1,11 @@
 import type { Rng } from "../base/rng.ts";
+import { type Batch, batchInputs } from "../data/batch.ts";
 import type { Graph } from "../graph/graph.ts";
 import { emaBlend } from "../optim/ema.ts";
 import { type LookaheadOptions, lookaheadFactors } from "../optim/lookahead.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
 import { sizeOf } from "../tensor/shape.ts";
 import { floats, scalar, type Tensor } from "../tensor/tensor.ts";
-import { batchInputs, type TrainBatch } from "./batches.ts";
 
 export interface FeedOptions {
   readonly graph: Graph;
@@ -21,7 +21,7 @@ export interface FeedOptions {
  * Everything that a training step is fed with: the batch, the optimiser's scalars, the averages' factors and dropout's
  * uniform numbers. All but the batch follows from the global step (counted from 0) and the seed.
  */
-export function stepFeeds(batch: TrainBatch, globalStep: number, options: FeedOptions): Record<string, Tensor> {
+export function stepFeeds(batch: Batch, globalStep: number, options: FeedOptions): Record<string, Tensor> {
   const { graph, optimizer, rng, emaDecay, lookahead, rank = 0 } = options;
   const scalars: Record<string, number> = { ...optimizer.scalarsAt(globalStep) };
   if (emaDecay !== undefined) scalars["ema/blend"] = emaBlend(globalStep, emaDecay);

@@ -1,17 +1,17 @@
 import { PipelineError } from "../base/errors.ts";
 import type { Rng } from "../base/rng.ts";
+import type { Batch } from "../data/batch.ts";
 import type { Executable, Executor } from "../graph/executor.ts";
 import { countFlops } from "../graph/flops.ts";
 import type { Graph } from "../graph/graph.ts";
 import type { LookaheadOptions } from "../optim/lookahead.ts";
 import { sameShape } from "../tensor/shape.ts";
 import { floatData, item, type Named, scalar, type Tensor } from "../tensor/tensor.ts";
-import type { TrainBatch } from "./batches.ts";
 import type { Checkpoint } from "./checkpoint.ts";
-import { buildTrainStep, initialState, type StepOptions, type WeightAverage } from "./compile-step.ts";
 import type { Together } from "./peers.ts";
 import { compileSections } from "./sectioned-step.ts";
 import { stepFeeds } from "./step-feeds.ts";
+import { buildTrainStep, initialState, type StepOptions, type WeightAverage } from "./train-step.ts";
 
 export interface StepResult {
   readonly loss: number;
@@ -29,7 +29,7 @@ export interface StepRunner extends AsyncDisposable {
   /** Compiles anew where parameters stop or begin to be trained with this epoch, counted from 0. */
   enterEpoch(epoch: number): Promise<void>;
   /** With several processes: `batch` is this process's part, the result is that of all. */
-  run(batch: TrainBatch, globalStep: number): Promise<StepResult>;
+  run(batch: Batch, globalStep: number): Promise<StepResult>;
   readState(): Named<Tensor>;
   /** Parameters and buffers to evaluate: averaged ones where there are averages. */
   evaluationWeights(): Named<Tensor>;

@@ -11,9 +11,9 @@ import { resnet9 } from "../../src/models/resnet9.ts";
 import { constantSchedule } from "../../src/optim/schedules.ts";
 import { sgd } from "../../src/optim/sgd.ts";
 import { floatData, item, type Named, scalar, type Tensor, tensor } from "../../src/tensor/tensor.ts";
-import { buildTrainStep, initialState, type StepOptions } from "../../src/training/compile-step.ts";
 import { decayGroups } from "../../src/training/parameter-groups.ts";
 import { compileSections } from "../../src/training/sectioned-step.ts";
+import { buildTrainStep, initialState, type StepOptions } from "../../src/training/train-step.ts";
 import { memoryPeers } from "./memory-peers.ts";
 
 const globalBatch = 8;

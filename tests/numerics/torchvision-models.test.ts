@@ -9,7 +9,7 @@ import type { ParameterGroup } from "../../src/optim/optimizer.ts";
 import { sgd } from "../../src/optim/sgd.ts";
 import { sizeOf } from "../../src/tensor/shape.ts";
 import { floatData, floats, item, type Named, scalar, type Tensor, tensor } from "../../src/tensor/tensor.ts";
-import { buildGradStep, buildTrainStep, initialState, type StepOptions } from "../../src/training/compile-step.ts";
+import { buildGradStep, buildTrainStep, initialState, type StepOptions } from "../../src/training/train-step.ts";
 import { type GoldenArray, openGolden } from "../goldens/golden-file.ts";
 import { deviation } from "./deviation.ts";
 import { hashedNumbers } from "./hashed-numbers.ts";

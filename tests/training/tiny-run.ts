@@ -1,6 +1,7 @@
 import { expect } from "vitest";
 import { createReferenceExecutor } from "../../src/backends/reference/executor.ts";
 import { createRng } from "../../src/base/rng.ts";
+import type { BatchSource } from "../../src/data/batch.ts";
 import { batchAugmentation } from "../../src/data/transforms/batch-augmentation.ts";
 import { mirror, padCrop } from "../../src/data/transforms/crop-flip.ts";
 import type { Executor } from "../../src/graph/executor.ts";
@@ -12,7 +13,6 @@ import { adamw } from "../../src/optim/adamw.ts";
 import { oneCycleSchedule } from "../../src/optim/schedules.ts";
 import { sgd } from "../../src/optim/sgd.ts";
 import { floats, type Named, type Tensor, tensor } from "../../src/tensor/tensor.ts";
-import type { BatchSource } from "../../src/training/batches.ts";
 import { imageSource } from "../../src/training/evaluate.ts";
 import type { TrainEvent } from "../../src/training/events.ts";
 import { type FitOptions, fit, type TrainResult } from "../../src/training/fit.ts";

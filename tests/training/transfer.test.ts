@@ -10,9 +10,9 @@ import { adamw } from "../../src/optim/adamw.ts";
 import { constantSchedule } from "../../src/optim/schedules.ts";
 import { sizeOf } from "../../src/tensor/shape.ts";
 import { floatData, floats, item, scalar, tensor } from "../../src/tensor/tensor.ts";
-import { buildTrainStep, initialState, type StepOptions } from "../../src/training/compile-step.ts";
 import { createFeatureExtractor } from "../../src/training/feature-extractor.ts";
 import { decayGroups, frozenStages, layerGroups } from "../../src/training/parameter-groups.ts";
+import { buildTrainStep, initialState, type StepOptions } from "../../src/training/train-step.ts";
 import { deviation } from "../numerics/deviation.ts";
 
 const classes = 3;

@@ -1,25 +1,5 @@
 import { PipelineError } from "../base/errors.ts";
-import type { Named, Tensor } from "../tensor/tensor.ts";
-
-/** What a training step is fed with, by the names of its inputs: images, or the features of a frozen part. */
-export interface TrainBatch {
-  /** Within the epoch, counted from 0. */
-  readonly step: number;
-  readonly labels: Tensor<"int32">;
-  readonly images?: Tensor<"uint8">;
-  /** Inputs "augment/NAME" by name. */
-  readonly augmentation?: Named<Tensor<"float32">>;
-  readonly features?: Tensor<"float32">;
-}
-
-/** The inputs that come with the batch. */
-export const batchInputs = ["images", "features", "labels"] as const;
-
-/** Where training batches come from; they depend on (seed, epoch, step) alone. Epochs count from 0. */
-export interface BatchSource {
-  readonly stepsPerEpoch: number;
-  epoch(epoch: number, startStep?: number): AsyncIterable<TrainBatch>;
-}
+import type { Batch, BatchSource } from "../data/batch.ts";
 
 /** Only the first steps of each epoch: to try the whole pipeline quickly. */
 export function limitSteps(source: BatchSource, steps: number): BatchSource {
@@ -38,7 +18,7 @@ export function limitSteps(source: BatchSource, steps: number): BatchSource {
 
 /** The first batch again and again: a sound network learns it by heart. */
 export function overfitOneBatch(source: BatchSource, stepsPerEpoch: number): BatchSource {
-  let first: TrainBatch | undefined;
+  let first: Batch | undefined;
   return {
     stepsPerEpoch,
     async *epoch(_epoch, startStep = 0) {

@@ -12,8 +12,8 @@ import { adamw } from "../optim/adamw.ts";
 import { constantSchedule } from "../optim/schedules.ts";
 import { sgd } from "../optim/sgd.ts";
 import { floats, scalar, type Tensor, tensor } from "../tensor/tensor.ts";
-import { buildApplyStep, buildGradStep, buildTrainStep, initialState, type StepOptions } from "./compile-step.ts";
 import { airbenchMuon, airbenchSgd, decayGroups } from "./parameter-groups.ts";
+import { buildApplyStep, buildGradStep, buildTrainStep, initialState, type StepOptions } from "./train-step.ts";
 
 const shiftsOf = (height: number, width: number, target = { height: 8, width: 8 }) =>
   batchAugmentation({
