@@ -5,7 +5,7 @@ import type { Config } from "../config/schema.ts";
 import { statementOf } from "../experiments/error-transfer.ts";
 import { modelsDirectory } from "../experiments/run-folder.ts";
 import { type Bundle, type DamagedBundle, newestBundle, readBundle } from "../inference/bundle.ts";
-import { note, type Terminal } from "./terminal.ts";
+import { note, type Terminal } from "./display/terminal.ts";
 
 /**
  * The bundle that --model names (a path, or a name below checkpoints/models), else the newest usable one; damaged ones

@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { expandHome } from "../base/home-path.ts";
 import { type LoadedConfig, loadConfig } from "../config/load.ts";
 import { presetNames } from "../config/presets.ts";
-import type { Terminal } from "./terminal.ts";
+import type { Terminal } from "./display/terminal.ts";
 
 export const defaultConfigFile = "config/config.yaml";
 

@@ -14,7 +14,7 @@ import { listBundles } from "../inference/bundle.ts";
 import { createSystemMonitor } from "../observability/system.ts";
 import { defaultStorePath } from "../tracking/sql/store.ts";
 import { checkAddress } from "./check-address.ts";
-import { bytes, count } from "./format.ts";
+import { bytes, count } from "./display/format.ts";
 
 /** One thing that was looked at. "missing" can be lived without, "problem" can't. */
 export interface Finding {

@@ -3,8 +3,8 @@ import type { ErrorCode } from "../base/error-codes.ts";
 import { isPipelineError, PipelineError } from "../base/errors.ts";
 import { storageError } from "../base/storage-error.ts";
 import { statementOf, transferError } from "../experiments/error-transfer.ts";
+import { note, printJson, type Terminal } from "./display/terminal.ts";
 import { asTyped } from "./invocation.ts";
-import { note, printJson, type Terminal } from "./terminal.ts";
 
 /** How commands end, also documented in `cifar --help`. */
 export const exitCodes = { ok: 0, failed: 1, usage: 2, interrupted: 130 } as const;

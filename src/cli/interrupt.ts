@@ -1,6 +1,6 @@
 import { endProcess } from "../base/end-process.ts";
+import { note, type Terminal } from "./display/terminal.ts";
 import { exitCodes } from "./failure.ts";
-import { note, type Terminal } from "./terminal.ts";
 
 /** A signal that aborts at the first Ctrl-C, SIGTERM or SIGHUP; the second one ends the program at once. */
 export interface Interrupt extends Disposable {

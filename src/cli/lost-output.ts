@@ -1,6 +1,6 @@
 import type { Writable } from "node:stream";
+import { note, type Terminal } from "./display/terminal.ts";
 import { exitCodes } from "./failure.ts";
-import { note, type Terminal } from "./terminal.ts";
 
 const names = { out: "standard output", err: "standard error" } as const;
 

@@ -1,6 +1,6 @@
+import { processTerminal } from "./display/terminal.ts";
 import { surviveLostOutput } from "./lost-output.ts";
 import { runCommandLine } from "./program.ts";
-import { processTerminal } from "./terminal.ts";
 
 const terminal = processTerminal();
 surviveLostOutput(terminal);

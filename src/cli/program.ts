@@ -12,9 +12,9 @@ import { addTrafficCommand } from "./commands/traffic.ts";
 import { addTrainCommand } from "./commands/train.ts";
 import { addTuneCommand } from "./commands/tune.ts";
 import { addUpCommand } from "./commands/up.ts";
+import type { Terminal } from "./display/terminal.ts";
 import { reportFailure } from "./failure.ts";
 import { invocation } from "./invocation.ts";
-import type { Terminal } from "./terminal.ts";
 import { packageVersion } from "./version.ts";
 
 const epilogue = `

@@ -6,9 +6,9 @@ import { createProcessMetrics } from "../observability/process-metrics.ts";
 import { trainingMetrics } from "../observability/training-progress.ts";
 import { ApiKeys, readApiKeys } from "../serving/access/api-keys.ts";
 import { type RunningServer, startServer } from "../serving/server.ts";
+import { note, type Terminal } from "./display/terminal.ts";
 import { onInterrupt } from "./interrupt.ts";
 import { openConfiguredLog } from "./service-log.ts";
-import { note, type Terminal } from "./terminal.ts";
 import { packageVersion } from "./version.ts";
 
 export interface ServeOptions {

@@ -7,12 +7,12 @@ import { type SplitReport, verifyDataset } from "../../data/verify.ts";
 import { loadConfiguredDataset } from "../../experiments/configured-dataset.ts";
 import { previewDataset } from "../../experiments/preview.ts";
 import { addConfigOptions, addOutputOptions, type ConfigArguments, loadArguments } from "../config-options.ts";
+import { bytes as bytesText, count } from "../display/format.ts";
+import { dataDisplay } from "../display/progress.ts";
+import { note, print, printJson, type Terminal, table } from "../display/terminal.ts";
+import { syntheticNotice } from "../display/training-display.ts";
 import { exitCodes, usageError } from "../failure.ts";
-import { bytes as bytesText, count } from "../format.ts";
 import { onInterrupt } from "../interrupt.ts";
-import { dataDisplay } from "../progress.ts";
-import { note, print, printJson, type Terminal, table } from "../terminal.ts";
-import { syntheticNotice } from "../training-display.ts";
 
 interface DataArguments extends ConfigArguments {
   readonly offline?: boolean;

@@ -1,9 +1,9 @@
 import type { Command } from "commander";
 import { addConfigOptions, addOutputOptions, type ConfigArguments, loadArguments } from "../config-options.ts";
 import { diagnose, type Finding } from "../diagnose.ts";
+import { print, printJson, type Terminal, table } from "../display/terminal.ts";
 import { exitCodes } from "../failure.ts";
 import { asTyped } from "../invocation.ts";
-import { print, printJson, type Terminal, table } from "../terminal.ts";
 import { packageVersion } from "../version.ts";
 
 interface DoctorArguments extends ConfigArguments {

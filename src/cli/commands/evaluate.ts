@@ -8,11 +8,11 @@ import type { Evaluation } from "../../experiments/events.ts";
 import type { Bundle } from "../../inference/bundle.ts";
 import { chooseBundle } from "../choose-bundle.ts";
 import { addConfigOptions, addOutputOptions, type ConfigArguments, loadArguments } from "../config-options.ts";
+import { dataDisplay } from "../display/progress.ts";
+import { note, print, printJson, type Terminal } from "../display/terminal.ts";
+import { evaluationReport, syntheticNotice } from "../display/training-display.ts";
 import { exitCodes } from "../failure.ts";
 import { onInterrupt } from "../interrupt.ts";
-import { dataDisplay } from "../progress.ts";
-import { note, print, printJson, type Terminal } from "../terminal.ts";
-import { evaluationReport, syntheticNotice } from "../training-display.ts";
 
 interface EvaluateArguments extends ConfigArguments {
   readonly model?: string;

@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError } from "commander";
 import { type ApiScope, apiScopes, createApiKey } from "../../serving/access/api-keys.ts";
-import { note, print, printJson, type Terminal } from "../terminal.ts";
+import { note, print, printJson, type Terminal } from "../display/terminal.ts";
 
 interface KeyArguments {
   readonly scope: readonly ApiScope[];

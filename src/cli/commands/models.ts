@@ -7,9 +7,9 @@ import { type Model, parameterCount } from "../../models/model.ts";
 import { models } from "../../models/registry.ts";
 import { publishedWeights } from "../../weights/published.ts";
 import { addConfigOptions, addOutputOptions, type ConfigArguments, loadArguments } from "../config-options.ts";
-import { count, percent } from "../format.ts";
+import { count, percent } from "../display/format.ts";
+import { note, print, printJson, type Terminal, table } from "../display/terminal.ts";
 import { invocation } from "../invocation.ts";
-import { note, print, printJson, type Terminal, table } from "../terminal.ts";
 
 interface ModelsArguments extends ConfigArguments {
   readonly bundles?: boolean;

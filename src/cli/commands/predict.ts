@@ -8,10 +8,10 @@ import { createWorkerPredictor, splitCores } from "../../inference/predictor.ts"
 import { topK } from "../../inference/softmax.ts";
 import { chooseBundle } from "../choose-bundle.ts";
 import { addConfigOptions, addOutputOptions, type ConfigArguments, loadArguments } from "../config-options.ts";
+import { percent } from "../display/format.ts";
+import { note, print, printJson, type Terminal } from "../display/terminal.ts";
+import { syntheticNotice } from "../display/training-display.ts";
 import { exitCodes } from "../failure.ts";
-import { percent } from "../format.ts";
-import { note, print, printJson, type Terminal } from "../terminal.ts";
-import { syntheticNotice } from "../training-display.ts";
 
 interface PredictArguments extends ConfigArguments {
   readonly model?: string;

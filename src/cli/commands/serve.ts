@@ -2,9 +2,9 @@ import type { Command } from "commander";
 import { expandHome } from "../../base/home-path.ts";
 import { chooseBundle } from "../choose-bundle.ts";
 import { addConfigOptions, type ConfigArguments, loadArguments } from "../config-options.ts";
+import { note, type Terminal } from "../display/terminal.ts";
+import { syntheticNotice } from "../display/training-display.ts";
 import { serveUntilStopped } from "../serve-until-stopped.ts";
-import { note, type Terminal } from "../terminal.ts";
-import { syntheticNotice } from "../training-display.ts";
 
 interface ServeArguments extends ConfigArguments {
   readonly host?: string;

@@ -3,13 +3,13 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
 import { expandHome } from "../../base/home-path.ts";
+import { note, print, printJson, type Terminal, table } from "../display/terminal.ts";
 import { exitCodes, usageError } from "../failure.ts";
 import { onInterrupt } from "../interrupt.ts";
 import { invocation } from "../invocation.ts";
 import { checkServices, checkStack, type StackCheck, type StackUrls } from "../stack/checks.ts";
 import { stackParts, supervise } from "../stack/parts.ts";
 import { writeStackFiles } from "../stack/stack-files.ts";
-import { note, print, printJson, type Terminal, table } from "../terminal.ts";
 
 interface StackArguments {
   readonly api: string;

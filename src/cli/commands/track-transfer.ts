@@ -8,9 +8,9 @@ import { mlrunsSink, mlrunsSource } from "../../tracking/transfer/mlruns.ts";
 import { storeSink, storeSource } from "../../tracking/transfer/store-transfer.ts";
 import { type TransferSink, type TransferSource, transfer } from "../../tracking/transfer/transfer.ts";
 import { addConfigOptions, type ConfigArguments, loadArguments } from "../config-options.ts";
+import { note, print, type Terminal } from "../display/terminal.ts";
 import { usageError } from "../failure.ts";
 import { onInterrupt } from "../interrupt.ts";
-import { note, print, type Terminal } from "../terminal.ts";
 
 interface TransferArguments {
   readonly experiment: readonly string[];

@@ -5,8 +5,8 @@ import { createLogger } from "../../observability/logger.ts";
 import type { Credentials } from "../../tracking/server/auth.ts";
 import { isLoopback, startTrackingServer } from "../../tracking/server/server.ts";
 import { defaultStorePath } from "../../tracking/sql/store.ts";
+import { note, type Terminal } from "../display/terminal.ts";
 import { onInterrupt } from "../interrupt.ts";
-import { note, type Terminal } from "../terminal.ts";
 import { addTransferCommands } from "./track-transfer.ts";
 
 interface TrackArguments {

@@ -2,12 +2,12 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
 import sharp from "sharp";
 import { createRng } from "../../base/rng.ts";
+import { percent } from "../display/format.ts";
+import { startProgress } from "../display/progress.ts";
+import { note, print, printJson, type Terminal } from "../display/terminal.ts";
 import { exitCodes, usageError } from "../failure.ts";
-import { percent } from "../format.ts";
 import { onInterrupt } from "../interrupt.ts";
 import { invocation } from "../invocation.ts";
-import { startProgress } from "../progress.ts";
-import { note, print, printJson, type Terminal } from "../terminal.ts";
 
 interface TrafficArguments {
   readonly url: string;

@@ -7,9 +7,9 @@ import { checkSameConfig } from "../../experiments/resume-check.ts";
 import { findRun, runConfigFile, runsDirectory } from "../../experiments/run-folder.ts";
 import { startRank } from "../../experiments/run-rank.ts";
 import { addConfigOptions, addOutputOptions, type ConfigArguments, loadArguments } from "../config-options.ts";
+import { note, type Terminal } from "../display/terminal.ts";
+import { trainWithDisplay } from "../display/train-with-display.ts";
 import { exitCodes } from "../failure.ts";
-import { note, type Terminal } from "../terminal.ts";
-import { trainWithDisplay } from "../train-with-display.ts";
 import { addExecutorOptions, type TuneArguments, tuneCommand } from "./tune.ts";
 
 interface TrainArguments extends ConfigArguments, TuneArguments {

@@ -11,9 +11,9 @@ import {
   defaultConfigFile,
   loadArguments,
 } from "../config-options.ts";
+import type { Terminal } from "../display/terminal.ts";
+import { tuneWithDisplay } from "../display/tune-with-display.ts";
 import { exitCodes } from "../failure.ts";
-import type { Terminal } from "../terminal.ts";
-import { tuneWithDisplay } from "../tune-with-display.ts";
 
 export interface TuneArguments extends ConfigArguments {
   readonly resume?: string;

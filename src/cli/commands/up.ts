@@ -11,14 +11,14 @@ import { startTrackingServer, type TrackingServer } from "../../tracking/server/
 import { checkAddress } from "../check-address.ts";
 import { notePassedOver } from "../choose-bundle.ts";
 import { addConfigOptions, type ConfigArguments, loadArguments } from "../config-options.ts";
+import { percent } from "../display/format.ts";
+import { dataDisplay } from "../display/progress.ts";
+import { print, type Terminal } from "../display/terminal.ts";
+import { trainWithDisplay } from "../display/train-with-display.ts";
+import { syntheticNotice } from "../display/training-display.ts";
 import { exitCodes } from "../failure.ts";
-import { percent } from "../format.ts";
 import { onInterrupt } from "../interrupt.ts";
-import { dataDisplay } from "../progress.ts";
 import { serveUntilStopped } from "../serve-until-stopped.ts";
-import { print, type Terminal } from "../terminal.ts";
-import { trainWithDisplay } from "../train-with-display.ts";
-import { syntheticNotice } from "../training-display.ts";
 import { addressOverrides } from "./serve.ts";
 
 interface UpArguments extends ConfigArguments {

@@ -1,6 +1,6 @@
-import type { Evaluation, ExperimentEvent } from "../experiments/events.ts";
+import type { Evaluation, ExperimentEvent } from "../../experiments/events.ts";
+import { asTyped } from "../invocation.ts";
 import { count, duration, figure, percent, short } from "./format.ts";
-import { asTyped } from "./invocation.ts";
 import { dataDisplay, type Progress, startProgress } from "./progress.ts";
 import { note, print, type Terminal, table } from "./terminal.ts";
 

@@ -1,5 +1,5 @@
 import { Presets, SingleBar } from "cli-progress";
-import type { DataProgress } from "../data/progress.ts";
+import type { DataProgress } from "../../data/progress.ts";
 import { bytes, count } from "./format.ts";
 import { note, type Terminal } from "./terminal.ts";
 

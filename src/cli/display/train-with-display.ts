@@ -1,10 +1,10 @@
-import type { LoadedConfig } from "../config/load.ts";
-import type { ExperimentEvent, TrainingOutcome } from "../experiments/events.ts";
-import { runExperiment } from "../experiments/experiment.ts";
-import type { RunFolder } from "../experiments/run-folder.ts";
-import { createTrainingReporter, type TrainingReporter } from "../observability/training-progress.ts";
-import { onInterrupt } from "./interrupt.ts";
-import { invocation } from "./invocation.ts";
+import type { LoadedConfig } from "../../config/load.ts";
+import type { ExperimentEvent, TrainingOutcome } from "../../experiments/events.ts";
+import { runExperiment } from "../../experiments/experiment.ts";
+import type { RunFolder } from "../../experiments/run-folder.ts";
+import { createTrainingReporter, type TrainingReporter } from "../../observability/training-progress.ts";
+import { onInterrupt } from "../interrupt.ts";
+import { invocation } from "../invocation.ts";
 import { note, print, printJson, type Terminal } from "./terminal.ts";
 import { trainingDisplay } from "./training-display.ts";
 

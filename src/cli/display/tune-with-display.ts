@@ -1,7 +1,7 @@
-import { runSweep, type SweepOptions, type SweepOutcome } from "../experiments/tune.ts";
-import { studySummary } from "../tuning/summary.ts";
-import { onInterrupt } from "./interrupt.ts";
-import { invocation } from "./invocation.ts";
+import { runSweep, type SweepOptions, type SweepOutcome } from "../../experiments/tune.ts";
+import { studySummary } from "../../tuning/summary.ts";
+import { onInterrupt } from "../interrupt.ts";
+import { invocation } from "../invocation.ts";
 import { print, printJson, type Terminal } from "./terminal.ts";
 import { tuningDisplay } from "./tuning-display.ts";
 

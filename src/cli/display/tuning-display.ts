@@ -1,11 +1,11 @@
-import type { SweepEvent, SweepOutcome } from "../experiments/tune.ts";
-import { parameterImportance } from "../tuning/importance.ts";
-import type { Params } from "../tuning/space.ts";
-import { bestTrial, type Study } from "../tuning/study.ts";
-import type { StudyEvent } from "../tuning/study-event.ts";
-import { bestValue, isFinal, lastReport, type Trial } from "../tuning/trial.ts";
+import type { SweepEvent, SweepOutcome } from "../../experiments/tune.ts";
+import { parameterImportance } from "../../tuning/importance.ts";
+import type { Params } from "../../tuning/space.ts";
+import { bestTrial, type Study } from "../../tuning/study.ts";
+import type { StudyEvent } from "../../tuning/study-event.ts";
+import { bestValue, isFinal, lastReport, type Trial } from "../../tuning/trial.ts";
+import { invocation } from "../invocation.ts";
 import { duration, figure, short } from "./format.ts";
-import { invocation } from "./invocation.ts";
 import { type Progress, startProgress } from "./progress.ts";
 import { note, print, type Terminal, table } from "./terminal.ts";
 
