@@ -13,9 +13,9 @@ import { initialWeights } from "../../dist/models/model.js";
 import { models } from "../../dist/models/registry.js";
 import { frozenTransfer } from "../../dist/models/transfer.js";
 import { sgd } from "../../dist/optim/sgd.js";
-import { buildTrainStep, initialState } from "../../dist/training/train-step.js";
 import { createFeatureExtractor } from "../../dist/training/feature-extractor.js";
 import { prepareImages } from "../../dist/training/prepare-images.js";
+import { buildTrainStep, initialState } from "../../dist/training/train-step.js";
 import { recipes, settings } from "./recipes.mjs";
 
 const { setting, threads } = JSON.parse(process.argv[2]);

@@ -9,12 +9,12 @@ import { initialWeights, parameterCount } from "../../dist/models/model.js";
 import { models } from "../../dist/models/registry.js";
 import { frozenTransfer } from "../../dist/models/transfer.js";
 import { adamw } from "../../dist/optim/adamw.js";
-import { buildTrainStep, initialState } from "../../dist/training/train-step.js";
 import { featureBatches } from "../../dist/training/feature-batches.js";
 import { createFeatureExtractor } from "../../dist/training/feature-extractor.js";
 import { openFeatureTable } from "../../dist/training/feature-table.js";
 import { decayGroups } from "../../dist/training/parameter-groups.js";
 import { stepFeeds } from "../../dist/training/step-feeds.js";
+import { buildTrainStep, initialState } from "../../dist/training/train-step.js";
 
 const { stage, network, batch, size, threads, channels, rows, folder } = JSON.parse(process.argv[2]);
 const statistics = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };

@@ -4,7 +4,7 @@ import { Contestant } from "../harness/contestant.mjs";
 import { interleave } from "../harness/interleave.mjs";
 import { peerPython, wholeNumber } from "../harness/peer-python.mjs";
 import { geometricMean, median, summarise } from "../harness/statistics.mjs";
-import { profileOperators } from "./profile.mjs";
+import { profileStep } from "./profile.mjs";
 import { renderCase } from "./report.mjs";
 
 const engine = ["resnet9", "mobilenet_v2"];
@@ -126,7 +126,7 @@ async function measure({ network, batch, threads, rounds, steps, compile, profil
       ratio: best.ms.median / variants[0].ms.median,
       ratioByRound: summarise(byRound),
       idleShare,
-      profile: profile ? await profileOperators(ours) : null,
+      profile: profile ? await profileStep(ours) : null,
     };
   } finally {
     await Promise.all(contestants.map((contestant) => contestant.close()));

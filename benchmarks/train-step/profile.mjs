@@ -5,11 +5,11 @@ import { join } from "node:path";
 const TOP = 10;
 
 /**
- * Kernel times of one step by operator, from onnxruntime's own profile, apart from the timing (profiling costs time).
+ * Kernel times of one step, from onnxruntime's own profile, apart from the timing (profiling costs time).
  * @param start starts a contestant that profiles every run into files of this prefix
- * @returns the operators that took longest: milliseconds, share of all kernel times, number of calls
+ * @returns the operators and the layers that took longest: milliseconds, share of all kernel times, number of calls
  */
-export async function profileOperators(start) {
+export async function profileStep(start) {
   const folder = await mkdtemp(join(tmpdir(), "cifar-bench-"));
   try {
     const contestant = start(join(folder, "profile"));
@@ -21,24 +21,34 @@ export async function profileOperators(start) {
     }
     const [file] = await readdir(folder);
     if (file === undefined) throw new Error("onnxruntime wrote no profile");
-    return topOperators(JSON.parse(await readFile(join(folder, file), "utf8")));
+    return kernelTimes(JSON.parse(await readFile(join(folder, file), "utf8")));
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
 }
 
 /** Of the last run in a profile in Chrome's trace format (microseconds). */
-export function topOperators(events) {
+export function kernelTimes(events) {
   const run = events.filter(({ name }) => name === "model_run").at(-1);
   if (run === undefined) throw new Error("the profile holds no run");
-  const byOp = new Map();
+  const byOperator = new Map();
+  const byLayer = new Map();
+  const add = (table, key, ms) => {
+    const entry = table.get(key) ?? { ms: 0, calls: 0 };
+    table.set(key, { ms: entry.ms + ms, calls: entry.calls + 1 });
+  };
   let total = 0;
   for (const { cat, name, ts, dur, args } of events) {
     if (cat !== "Node" || !name.endsWith("_kernel_time") || ts < run.ts || ts > run.ts + run.dur) continue;
-    const entry = byOp.get(args.op_name) ?? { ms: 0, calls: 0 };
-    byOp.set(args.op_name, { ms: entry.ms + dur / 1000, calls: entry.calls + 1 });
+    add(byOperator, args.op_name, dur / 1000);
+    // LAYER/OPERATION, as the model names them.
+    add(byLayer, name.includes("/") ? name.slice(0, name.lastIndexOf("/")) : "(none)", dur / 1000);
     total += dur / 1000;
   }
-  const operators = [...byOp].map(([op, { ms, calls }]) => ({ op, ms, share: ms / total, calls }));
-  return operators.sort((a, b) => b.ms - a.ms).slice(0, TOP);
+  const top = (table) =>
+    [...table]
+      .map(([name, { ms, calls }]) => ({ name, ms, share: ms / total, calls }))
+      .sort((a, b) => b.ms - a.ms)
+      .slice(0, TOP);
+  return { operators: top(byOperator), layers: top(byLayer) };
 }

@@ -22,11 +22,13 @@ export function renderCase({ network, batch, rounds, gflop, variants, ratio, rat
     lines.push(`  waiting processes used at most ${(100 * idleShare).toFixed(1)} % of one core during a turn`);
   }
   if (profile !== null) {
-    lines.push("  our operators, kernel ms of one step (profiled apart):");
-    for (const { op, ms, share, calls } of profile) {
-      lines.push(
-        `    ${op.padEnd(28)}${column(ms.toFixed(1), 11)}${column(`${(100 * share).toFixed(1)} %`, 10)}${column(`${calls} calls`, 12)}`,
-      );
+    for (const kind of ["operators", "layers"]) {
+      lines.push(`  our ${kind}, kernel ms of one step (profiled apart):`);
+      for (const { name, ms, share, calls } of profile[kind]) {
+        lines.push(
+          `    ${name.padEnd(28)}${column(ms.toFixed(1), 11)}${column(`${(100 * share).toFixed(1)} %`, 10)}${column(`${calls} calls`, 12)}`,
+        );
+      }
     }
   }
   return lines.join("\n");

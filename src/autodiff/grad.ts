@@ -2,7 +2,7 @@ import { PipelineError } from "../base/errors.ts";
 import { add, constant, filled } from "../graph/build.ts";
 import { topologicalOrder } from "../graph/graph.ts";
 import type { OpName } from "../graph/ops.ts";
-import type { Value } from "../graph/value.ts";
+import { setLayer, type Value } from "../graph/value.ts";
 import { scalar } from "../tensor/tensor.ts";
 import { vjpRules } from "./vjp-rules.ts";
 
@@ -19,6 +19,7 @@ export function gradients(of: Value, wrt: readonly Value[]): Value[] {
   }
   const order = topologicalOrder([of]);
   const needed = dependents(order, wrt);
+  const known = new Set(order);
   const cotangents = new Map<Value, Value>([[of, constant(scalar(1))]]);
   for (const value of order.toReversed()) {
     const cotangent = cotangents.get(value);
@@ -29,14 +30,17 @@ export function gradients(of: Value, wrt: readonly Value[]): Value[] {
         remedy: "put a stopGradient before it, or keep it outside the differentiated part",
       });
     }
-    (rule as (value: Value<OpName>, cotangent: Value) => readonly (Value | null)[])(value, cotangent).forEach(
-      (contribution, i) => {
-        const operand = value.operands[i]!;
-        if (contribution === null || !needed.has(operand)) return;
-        const sum = cotangents.get(operand);
-        cotangents.set(operand, sum === undefined ? contribution : add(sum, contribution));
-      },
+    const contributions = (rule as (value: Value<OpName>, cotangent: Value) => readonly (Value | null)[])(
+      value,
+      cotangent,
     );
+    for (const [i, contribution] of contributions.entries()) {
+      const operand = value.operands[i]!;
+      if (contribution === null || !needed.has(operand)) continue;
+      setLayer(contribution, value.layer, known);
+      const sum = cotangents.get(operand);
+      cotangents.set(operand, sum === undefined ? contribution : add(sum, contribution));
+    }
   }
   return wrt.map((value) => cotangents.get(value) ?? filled(value.shape, 0));
 }

@@ -18,11 +18,15 @@ import { isOp, type Value } from "./value.ts";
 
 /** Applies an operation: infers and checks the type of the result. */
 export function apply<O extends OpName>(op: O, operands: readonly Value[], attrs: OpAttrs[O]): Value<O> {
-  return { op, attrs, operands, ...inferType(op, operands, attrs) };
+  // Weights come after what they are applied to.
+  const named = operands.slice(1).find(({ layer }) => layer !== undefined) ?? operands[0];
+  return { op, attrs, operands, ...inferType(op, operands, attrs), layer: named?.layer };
 }
 
-export const input = (name: string, dtype: DType, shape: Shape): Value<"input"> =>
-  apply("input", [], { name, dtype, shape });
+export const input = (name: string, dtype: DType, shape: Shape): Value<"input"> => ({
+  ...apply("input", [], { name, dtype, shape }),
+  layer: name,
+});
 export const constant = (tensor: Tensor): Value => apply("constant", [], { tensor });
 /** A float32 constant of `shape` filled with one number. */
 export const filled = (shape: Shape, value: number): Value => broadcastTo(constant(floats([], [value])), shape, []);

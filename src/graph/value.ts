@@ -12,6 +12,19 @@ export interface Value<O extends OpName = OpName> {
   readonly operands: readonly Value[];
   readonly dtype: DType;
   readonly shape: Shape;
+  /**
+   * Name of the parameter or input that it was computed with, "layers.3.conv.weight": what profiles call it by. A
+   * gradient has the layer of the value that it belongs to. Nothing that is computed depends on it.
+   */
+  readonly layer?: string | undefined;
+}
+
+/** Gives values that were just made a layer: what leads from `result` down to the `known` ones, which then knows them too. */
+export function setLayer(result: Value, layer: string | undefined, known: Set<Value>): void {
+  if (known.has(result)) return;
+  known.add(result);
+  (result as { layer?: string | undefined }).layer = layer;
+  for (const operand of result.operands) setLayer(operand, layer, known);
 }
 
 export function isOp<O extends OpName>(value: Value, op: O): value is Value<O> {

@@ -76,19 +76,29 @@ describe("statistics", () => {
   });
 
   it("adds up kernel times of the last run only", async () => {
-    const { topOperators } = await import(file("train-step/profile.mjs"));
-    const kernel = (ts: number, op: string, dur: number) => ({
+    const { kernelTimes } = await import(file("train-step/profile.mjs"));
+    const kernel = (ts: number, name: string, dur: number) => ({
       cat: "Node",
-      name: `n_kernel_time`,
+      name: `${name}_kernel_time`,
       ts,
       dur,
-      args: { op_name: op },
+      args: { op_name: /[A-Z][a-z]+/.exec(name)![0] },
     });
     const run = (ts: number) => ({ cat: "Session", name: "model_run", ts, dur: 100 });
-    const events = [kernel(1, "Conv", 90_000), run(0), kernel(201, "Mul", 1000), kernel(205, "Conv", 3000), run(200)];
-    expect(topOperators(events)).toEqual([
-      { op: "Conv", ms: 3, share: 0.75, calls: 1 },
-      { op: "Mul", ms: 1, share: 0.25, calls: 1 },
-    ]);
+    const events = [
+      ...[kernel(1, "Conv_1", 90_000), run(0), kernel(201, "layers.0.weight/Mul_2", 1000)],
+      ...[kernel(205, "layers.1.weight/Conv_3", 2000), kernel(207, "Conv_4", 1000), run(200)],
+    ];
+    expect(kernelTimes(events)).toEqual({
+      operators: [
+        { name: "Conv", ms: 3, share: 0.75, calls: 2 },
+        { name: "Mul", ms: 1, share: 0.25, calls: 1 },
+      ],
+      layers: [
+        { name: "layers.1.weight", ms: 2, share: 0.5, calls: 1 },
+        { name: "layers.0.weight", ms: 1, share: 0.25, calls: 1 },
+        { name: "(none)", ms: 1, share: 0.25, calls: 1 },
+      ],
+    });
   });
 });

@@ -135,7 +135,10 @@ export class Lowering {
     if (known !== undefined) return known;
     const { plain, blocked } = this.#rules;
     const blockedRule = this.block > 0 ? (blocked[value.op] as LowerRule | undefined) : undefined;
-    const physical = blockedRule?.(value, this) ?? (plain[value.op] as LowerRule)(value, this);
+    const physical = this.#inLayer(
+      value,
+      () => blockedRule?.(value, this) ?? (plain[value.op] as LowerRule)(value, this),
+    );
     if (physical === undefined) {
       throw new PipelineError("GRAPH_INVALID", `no lowering for ${value.op} of ${value.dtype}[${value.shape}]`);
     }
@@ -170,7 +173,18 @@ export class Lowering {
 
   /** The image as `blocked`, for users that are linear in it and multiply their result by its factor. */
   factored(value: Value): Factored {
-    return remember(this.#factored, value, () => this.#rules.factored(value, this) ?? { name: this.blocked(value) });
+    return remember(this.#factored, value, () =>
+      this.#inLayer(value, () => this.#rules.factored(value, this) ?? { name: this.blocked(value) }),
+    );
+  }
+
+  /** What `write` writes is called by the value's layer. */
+  #inLayer<T>({ layer }: Value, write: () => T): T {
+    const outer = this.writer.layer;
+    this.writer.layer = layer ?? outer;
+    const written = write();
+    this.writer.layer = outer;
+    return written;
   }
 
   isBlocked(value: Value): boolean {

@@ -53,6 +53,8 @@ export class ModelWriter {
   readonly #reshapes = new Map<string, string>();
   readonly #domains = new Set<Domain>([""]);
   #counter = 0;
+  /** Stands before the names of the operations that are added, for profiles; their results are called without it. */
+  layer: string | undefined;
 
   constructor(name: string) {
     this.#graph = create(GraphProtoSchema, { name });
@@ -81,7 +83,7 @@ export class ModelWriter {
       create(NodeProtoSchema, {
         opType: type,
         domain,
-        name: results[0]!,
+        name: this.layer === undefined ? results[0]! : `${this.layer}/${results[0]!}`,
         input: [...operands],
         output: results,
         attribute: Object.entries(attributes).map(([name, value]) => attributeProto(name, value)),

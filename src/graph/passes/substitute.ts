@@ -1,5 +1,5 @@
 import { defineGraph, type Graph, type Variable } from "../graph.ts";
-import type { Value } from "../value.ts";
+import { setLayer, type Value } from "../value.ts";
 
 /**
  * The graph with some values replaced: `replace` sees each value with its operands already replaced and gives what
@@ -10,10 +10,15 @@ export function substitute(
   replace: (original: Value, operands: readonly Value[]) => Value | undefined,
 ): Graph {
   const replaced = new Map<Value, Value>();
+  const known = new Set(graph.values);
   for (const value of graph.values) {
     const operands = value.operands.map((operand) => replaced.get(operand)!);
     const same = operands.every((operand, i) => operand === value.operands[i]);
-    replaced.set(value, replace(value, operands) ?? (same ? value : { ...value, operands }));
+    const replacement = replace(value, operands);
+    if (replacement !== undefined) setLayer(replacement, value.layer, known);
+    const kept = replacement ?? (same ? value : { ...value, operands });
+    replaced.set(value, kept);
+    known.add(kept);
   }
   const of = (value: Value): Value => replaced.get(value) ?? value;
   const variables: Record<string, Variable> = {};
