@@ -96,7 +96,7 @@ export function openArtifactStore({ root = defaultArtifactRoot }: { readonly roo
     } catch (error) {
       throw failed(path, error);
     }
-    throw new PipelineError("TRACKING_NOT_FOUND", `the artifact ${path} is no file`, { details: { path } });
+    throw invalid(`Artifact path refers to a directory, not a file: '${path}'`, "name a file", { path });
   };
 
   return {

@@ -112,7 +112,16 @@ export async function logLoggedModelParams(
   modelId: string,
   params: readonly Param[],
 ): Promise<void> {
-  await getLoggedModel(session, modelId, "all");
+  const { params: written } = await getLoggedModel(session, modelId, "all");
+  const before = new Map(written.map(({ key, value }) => [key, value]));
+  // Written once, as those of runs are.
+  for (const { key, value } of params) {
+    if ((before.get(key) ?? value) !== value)
+      throw invalid(`parameter ${key} of the model has the value ${before.get(key)}, not ${value}`, "log a new model", {
+        key,
+      });
+    before.set(key, value);
+  }
   await writeKeys(session, { modelId, table: "logged_model_params", entries: params });
 }
 
