@@ -168,5 +168,5 @@ function explains(
     return [ours, theirs].every((words) => typeof words === "string" && words !== "");
   if (fields !== undefined) return fields.test(path);
   const pair = all.find((other) => other.step === step && other.path === "status");
-  return pair !== undefined && pair.ours === statuses?.[0] && pair.theirs === statuses[1];
+  return pair !== undefined && pair.ours === statuses?.[0] && pair.theirs === statuses?.[1];
 }
