@@ -240,12 +240,39 @@ describe("hostile requests to the tracking server", () => {
         ["GET", `/page/uplot/${way}`],
         ["GET", `/${way}`],
       ];
-      for (const [method, path, body, type] of paths)
-        expectRefusedOrDone(await send(method, path, body, type), { method, path });
+      for (const [method, path, body, type] of paths) {
+        const answer = await send(method, path, body, type);
+        expectRefusedOrDone(answer, { method, path });
+        // Where the folder lies is nobody's business.
+        expect(answer.text, path).not.toContain(outside);
+      }
     }
     // What hides behind a way out that was taken for a name is inside, and no link was followed or replaced.
     expect(readdirSync(artifacts)).toEqual(expect.arrayContaining(["inner"]));
   }, 60_000);
+
+  it("for files below files, and files in the place of folders, are refused", async () => {
+    const artifact = (path: string) => `/api/2.0/mlflow-artifacts/artifacts/${path}`;
+    expect((await send("PUT", artifact("inner/file"), "x", "text/plain")).status).toBe(200);
+    for (const path of ["inner", "inner/file/below", "inner/file/far/below"]) {
+      for (const method of ["PUT", "GET"]) {
+        const { status, text } = await send(method, artifact(path), method === "PUT" ? "x" : undefined, "text/plain");
+        expect([400, 404], `${method} ${path}: ${text}`).toContain(status);
+      }
+      const list = `/api/2.0/mlflow-artifacts/artifacts?path=${path}`;
+      expectRefusedOrDone(await send("GET", list), list);
+      const mpu = (action: string) => `/api/2.0/mlflow-artifacts/mpu/${action}/${path}`;
+      const begun = await send("POST", mpu("create"), '{"path":"file","num_parts":1}');
+      expectRefusedOrDone(begun, path);
+      const { upload_id = "" } = JSON.parse(begun.text) as { upload_id?: string };
+      await send("PUT", `/api/2.0/mlflow-artifacts/mpu/part/${upload_id}/1`, "x", "text/plain");
+      const etag = "9dd4e461268c8034f5c8564e155c67a6";
+      const body = JSON.stringify({ path: "file", upload_id, parts: [{ part_number: 1, etag }] });
+      expectRefusedOrDone(await send("POST", mpu("complete"), body), path);
+      if (path !== "inner") expectRefusedOrDone(await send("DELETE", artifact(path)), path);
+    }
+    expect((await send("GET", artifact("inner/file"))).text).toBe("x");
+  });
 
   it("with locations and sources outside make nothing there", async () => {
     for (const place of [
