@@ -36,6 +36,10 @@ const benchmarks = {
     summary: "requests a second and latencies of the server, interleaved with FastAPI and PyTorch",
     load: () => import("./serving/benchmark.mjs"),
   },
+  tracking: {
+    summary: "log-batch, search and history of the tracking server, interleaved with mlflow server on SQLite",
+    load: () => import("./tracking/benchmark.mjs"),
+  },
   distributed: {
     summary: "all-reduce over TCP and MPI against torch's gloo, and what a step costs more on two ranks",
     load: () => import("./distributed/benchmark.mjs"),

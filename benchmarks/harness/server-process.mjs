@@ -3,32 +3,50 @@ import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 
 /**
- * A server as a process of its own, on a free port that is its last argument, ready when /health answers.
+ * A server as a process of its own, on a free port that is its last argument, ready when /health answers: its JSON, or its text.
+ * @param options `cwd` and `env` of the process; `group: true` for one whose children have to end with it
  * @returns { name, url, pid, health, stop }
  */
-export async function startServer(name, command, args) {
+export async function startServer(name, command, args, { cwd, env, group = false } = {}) {
   const port = await freePort();
-  const child = spawn(command, [...args, String(port)], { stdio: ["ignore", "ignore", "pipe"] });
+  const child = spawn(command, [...args, String(port)], {
+    stdio: ["ignore", "ignore", "pipe"],
+    detached: group,
+    ...(cwd === undefined ? {} : { cwd }),
+    ...(env === undefined ? {} : { env }),
+  });
   let problem = "";
   child.stderr.on("data", (chunk) => {
     problem = `${problem}${chunk}`.slice(-1500);
   });
   const ended = new Promise((resolve) => child.once("close", resolve).once("error", resolve));
+  const signal = (name) => {
+    if (child.pid !== undefined && child.exitCode === null) process.kill(group ? -child.pid : child.pid, name);
+  };
   const stop = async () => {
-    child.kill("SIGTERM");
+    signal("SIGTERM");
     await ended;
   };
   const url = `http://127.0.0.1:${port}`;
   for (let waited = 0; waited < 60_000; waited += 200) {
     const health = await fetch(`${url}/health`)
-      .then((response) => response.json())
+      .then((response) => (response.ok ? response.text() : undefined))
+      .then((text) => (text === undefined ? undefined : readHealth(text)))
       .catch(() => undefined);
     if (health !== undefined) return { name, url, pid: child.pid, health, stop };
     if (child.exitCode !== null || child.pid === undefined) break;
     await sleep(200);
   }
-  child.kill("SIGKILL");
+  signal("SIGKILL");
   throw new Error(`${name} did not start: ${problem.trim().split("\n").at(-1) || command}`);
+}
+
+function readHealth(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
 }
 
 function freePort() {

@@ -102,8 +102,10 @@ describe("openArtifactStore", () => {
   it("says what is missing, and does not leave half a file behind", async () => {
     await expect(store.read(uri, "none")).rejects.toMatchObject({ code: "TRACKING_NOT_FOUND" });
     await store.write(uri, "folder/x", "x");
-    await expect(store.write(uri, "folder", "x")).rejects.toMatchObject({ code: "TRACKING_STORE_FAILED" });
-    await expect(store.read(uri, "folder")).rejects.toMatchObject({ code: "TRACKING_NOT_FOUND" });
+    await expect(store.write(uri, "folder", "x")).rejects.toMatchObject({ code: "TRACKING_INVALID" });
+    await expect(store.write(uri, "folder/x/y", "x")).rejects.toMatchObject({ code: "TRACKING_INVALID" });
+    await expect(store.read(uri, "folder")).rejects.toMatchObject({ code: "TRACKING_INVALID" });
+    await expect(store.read(uri, "folder/x/y")).rejects.toMatchObject({ code: "TRACKING_NOT_FOUND" });
     expect(readdirSync(join(store.root, ".incoming"))).toEqual([]);
   });
 });

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { constants, createReadStream } from "node:fs";
 import { copyFile, lstat, mkdir, open, readdir, readFile, realpath, rename, rm } from "node:fs/promises";
-import { dirname, join, resolve, sep } from "node:path";
+import { dirname, join, relative, resolve, sep } from "node:path";
 import type { Readable } from "node:stream";
 import { isMissing, syncFolder, writeFileDurably } from "../base/durable.ts";
 import { PipelineError } from "../base/errors.ts";
@@ -68,6 +68,10 @@ export function openArtifactStore({ root = defaultArtifactRoot }: { readonly roo
       await syncFolder(dirname(file));
     } catch (error) {
       await rm(temporary, { force: true });
+      if (isInTheWay(error))
+        throw invalid("the artifact would take the place of a folder, or lie below a file", "choose another path", {
+          file,
+        });
       throw failed(file, error);
     }
   };
@@ -91,11 +95,12 @@ export function openArtifactStore({ root = defaultArtifactRoot }: { readonly roo
   const locate = async (artifactUri: string, path: string): Promise<string> => {
     const file = target(artifactUri, path);
     await checkInside(base, dirname(file));
-    try {
-      if ((await lstat(file)).isFile()) return file;
-    } catch (error) {
+    const info = await lstat(file).catch((error: unknown) => {
       throw failed(path, error);
-    }
+    });
+    if (info.isFile()) return file;
+    if (info.isDirectory())
+      throw invalid(`Artifact path refers to a directory, not a file: '${path}'`, "name a file in it", { path });
     throw new PipelineError("TRACKING_NOT_FOUND", `the artifact ${path} is no file`, { details: { path } });
   };
 
@@ -182,11 +187,11 @@ function segmentsOf(artifactUri: string, path: string): string[] {
   if (!artifactUri.startsWith(scheme))
     throw invalid(`the artifact URI ${JSON.stringify(artifactUri)}`, `use one that starts with ${scheme}`);
   // After an authority ("mlflow-artifacts://host/…") comes the same path.
-  const relative = artifactUri
+  const below = artifactUri
     .slice(scheme.length)
     .replace(/^\/[^/]*/, "")
     .replace(/^\/+/, "");
-  return [...(relative === "" ? [] : safeSegments(relative)), ...(path === "" ? [] : safeSegments(path))];
+  return [...(below === "" ? [] : safeSegments(below)), ...(path === "" ? [] : safeSegments(path))];
 }
 
 /** Parts of a relative path, none of which can leave the folder, on any system and however it is decoded again. */
@@ -222,8 +227,15 @@ async function checkInside(base: string, folder: string): Promise<void> {
       throw failed(existing, error);
     }
     if (real.startsWith(realBase + sep)) return;
-    throw invalid(`${folder} leads out of the artifact folder`, "remove the symbolic link", { folder });
+    const link = relative(base, existing);
+    throw invalid(`${link} leads out of the artifact folder`, "remove the symbolic link", { folder });
   }
+}
+
+/** A folder where the file should be, or a file where a folder should. */
+function isInTheWay(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === "EISDIR" || code === "ENOTDIR" || code === "EEXIST" || code === "ENOTEMPTY";
 }
 
 function failed(path: string, error: unknown): PipelineError {

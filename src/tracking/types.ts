@@ -157,6 +157,11 @@ export const trackingLimits = {
   experimentTagValueLength: 20_000,
   runNameLength: 8000,
   searchResults: 50_000,
+  /** Of one search; databases bound the depth of an expression and the number of its parameters. */
+  searchConditions: 500,
+  searchListValues: 10_000,
+  searchOrders: 100,
+  searchExperiments: 10_000,
   datasetsPerBatch: 1000,
   datasetNameLength: 500,
   datasetDigestLength: 36,

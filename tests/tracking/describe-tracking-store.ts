@@ -172,6 +172,10 @@ export function describeTrackingStore(name: string, fixture: StoreFixture): void
         await store.deleteLoggedModelTag(made.modelId, "t");
         await expect(store.deleteLoggedModelTag(made.modelId, "t")).rejects.toEqual(code("TRACKING_NOT_FOUND"));
         await store.logLoggedModelParams(made.modelId, [{ key: "q", value: "2" }]);
+        await store.logLoggedModelParams(made.modelId, [{ key: "q", value: "2" }]);
+        await expect(store.logLoggedModelParams(made.modelId, [{ key: "q", value: "3" }])).rejects.toEqual(
+          code("TRACKING_INVALID"),
+        );
         await store.logOutputs(runId, [{ modelId: made.modelId, step: 3 }]);
         expect((await store.getRun(runId)).outputs).toEqual([{ modelId: made.modelId, step: 3 }]);
         await store.logBatch(runId, {

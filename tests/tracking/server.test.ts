@@ -16,6 +16,12 @@ import { openSqlStore } from "../../src/tracking/sql/store.ts";
 const folder = mkdtempSync(join(tmpdir(), "cifar-tracking-server-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
+/** Of the codes whose class is not called as they are. */
+const errorClasses: Readonly<Record<string, string>> = {
+  ENDPOINT_NOT_FOUND: "RESOURCE_NOT_FOUND",
+  RESOURCE_DOES_NOT_EXIST: "RESOURCE_NOT_FOUND",
+};
+
 let count = 0;
 const servers: TrackingServer[] = [];
 afterEach(async () => {
@@ -66,12 +72,17 @@ describe("the tracking server", () => {
     ],
     ["runs/delete", { run_id: "f".repeat(32) }, 404, "RESOURCE_DOES_NOT_EXIST", "not found"],
     ["experiments/create", { name: "Default" }, 400, "RESOURCE_ALREADY_EXISTS", "already exists"],
-    ["experiments/create", "{", 400, "BAD_REQUEST", "not valid JSON"],
+    ["experiments/create", "{", 400, "INVALID_PARAMETER_VALUE", "not valid JSON"],
   ])("refuses %s %j with status %i and %s", async (path, body, status, error_code, part) => {
     const { post } = await start();
     const response = await post(path, body);
     expect(response.status).toBe(status);
-    expect(await response.json()).toEqual({ error_code, message: expect.stringContaining(part) });
+    expect(await response.json()).toEqual({
+      error_code,
+      message: expect.stringContaining(part),
+      sqlstate: "KAM00",
+      error_class: errorClasses[error_code] ?? error_code,
+    });
   });
 
   it("takes bodies that old clients send: a JSON string of JSON, camel case, null and nothing", async () => {

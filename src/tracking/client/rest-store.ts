@@ -4,6 +4,7 @@ import type { Page } from "../page.ts";
 import { toDouble, wireDatasetInput } from "../server/wire.ts";
 import type { TrackingStore } from "../store.ts";
 import type { Experiment, Metric } from "../types.ts";
+import { checkParam, checkTag } from "../validation.ts";
 import type { Caller } from "./caller.ts";
 import type { HttpClient, HttpRequest } from "./http.ts";
 import { restRegistry } from "./rest-registry.ts";
@@ -134,9 +135,16 @@ export function createRestStore(http: HttpClient): TrackingStore {
       return { items: runs, nextPageToken: next_page_token };
     },
 
-    logBatch: (runId, { metrics = [], params = [], tags = [] }) =>
-      done("POST runs/log-batch", { run_id: runId, metrics: metrics.map(wirePoint), params, tags }),
-    setTag: (runId, { key, value }) => done("POST runs/set-tag", { run_id: runId, key, value }),
+    logBatch: async (runId, { metrics = [], params = [], tags = [] }) => {
+      // Servers cut long values off without a word.
+      params.forEach(checkParam);
+      tags.forEach(checkTag);
+      await done("POST runs/log-batch", { run_id: runId, metrics: metrics.map(wirePoint), params, tags });
+    },
+    setTag: async (runId, { key, value }) => {
+      checkTag({ key, value });
+      await done("POST runs/set-tag", { run_id: runId, key, value });
+    },
     deleteTag: (runId, key) => done("POST runs/delete-tag", { run_id: runId, key }),
     logInputs: (runId, { datasets = [], modelIds = [] }) =>
       done("POST runs/log-inputs", {

@@ -1,3 +1,4 @@
+import { trackingLimits as limits } from "../types.ts";
 import { invalid } from "../validation.ts";
 import { type Token, tokenize } from "./tokens.ts";
 
@@ -69,11 +70,30 @@ export function parseFilter(text: string | undefined, grammar: Grammar): Conditi
     reader.word("AND");
     conditions.push(reader.condition());
   }
+  checkSearchCount("clauses in its filter", conditions.length, limits.searchConditions);
+  const listed = conditions.map((condition) =>
+    condition.comparator === "IN" || condition.comparator === "NOT IN" ? condition.value.length : 0,
+  );
+  checkSearchCount(
+    "values in its lists",
+    listed.reduce((sum, count) => sum + count, 0),
+    limits.searchListValues,
+  );
   return conditions;
+}
+
+/** @throws TRACKING_INVALID for more than a database can take */
+export function checkSearchCount(what: string, count: number, limit: number): void {
+  if (count > limit)
+    throw invalid(`A search can have at most ${limit} ${what}. Got ${count}`, "split it into several", {
+      count,
+      limit,
+    });
 }
 
 /** @throws TRACKING_INVALID for what is not in the grammar, and for a field that is given twice */
 export function parseOrder(clauses: readonly string[] | undefined, grammar: Grammar): Order[] {
+  checkSearchCount("fields to order by", clauses?.length ?? 0, limits.searchOrders);
   const orders = (clauses ?? []).map((clause) => new Reader(clause, grammar).order());
   const seen = new Set(orders.map(({ entity, key }) => `${entity} ${key}`));
   if (seen.size < orders.length)

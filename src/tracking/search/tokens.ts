@@ -9,8 +9,6 @@ export type Token =
   | { readonly kind: "mark"; readonly text: "(" | ")" | "," | "." };
 
 const patterns: readonly (readonly [RegExp, (text: string) => Token])[] = [
-  [/(?:'(?:''|\\\\|\\'|[^'])*')/y, (text) => quoted(text, "'")],
-  [/(?:"(?:""|\\\\|\\"|[^"])*")/y, (text) => quoted(text, '"')],
   [/`[^`]*`/y, (text) => quoted(text, "`")],
   [/[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?![\w.])/y, (text) => ({ kind: "number", text })],
   [/[\p{L}\p{N}_]+/uy, (text) => ({ kind: "name", text })],
@@ -43,12 +41,33 @@ export function tokenize(text: string): Token[] {
 }
 
 function matchAt(text: string, position: number): Token | undefined {
+  const quote = text[position];
+  if (quote === "'" || quote === '"') {
+    const end = endOfQuoted(text, position);
+    return end === undefined ? undefined : quoted(text.slice(position, end), quote);
+  }
   for (const [pattern, make] of patterns) {
     pattern.lastIndex = position;
     const found = pattern.exec(text)?.[0];
     if (found !== undefined) return make(found);
   }
   return undefined;
+}
+
+/**
+ * One step after the quote that closes: doubled and escaped ones do not, unless there is no other. A loop and no
+ * pattern: one that tries both readings of each backslash takes ages over a quote that is never closed.
+ */
+function endOfQuoted(text: string, start: number): number | undefined {
+  const quote = text[start]!;
+  for (let at = start + 1; at < text.length; at++) {
+    const next = text[at + 1];
+    if (text[at] === "\\" && (next === quote || next === "\\")) at += 1;
+    else if (text[at] === quote && next === quote) at += 1;
+    else if (text[at] === quote) return at + 1;
+  }
+  const first = text.indexOf(quote, start + 1);
+  return first === -1 ? undefined : first + 1;
 }
 
 function quoted(text: string, quote: "'" | '"' | "`"): Token {

@@ -130,13 +130,13 @@ function readBodiesLeniently(app: FastifyInstance): void {
         const value: unknown = JSON.parse(body);
         return typeof value === "string" ? (JSON.parse(value) as unknown) : value;
       } catch (cause) {
-        throw new PipelineError("REQUEST_INVALID", "Bad Request. The body is not valid JSON", { cause });
+        throw new PipelineError("TRACKING_INVALID", "Bad Request. The body is not valid JSON", { cause });
       }
     },
   );
   app.addContentTypeParser("*", { parseAs: "string" }, async (request: FastifyRequest, body: string) => {
     if (body === "") return {};
     const type = request.headers["content-type"] ?? "";
-    throw new PipelineError("REQUEST_INVALID", `Bad Request. Content-Type must be application/json, got '${type}'`);
+    throw new PipelineError("TRACKING_INVALID", `Bad Request. Content-Type must be application/json, got '${type}'`);
   });
 }

@@ -43,12 +43,12 @@ function proxyRoutes({ artifacts, maxArtifactBytes }: ArtifactRouteOptions): Fas
         const path = request.params["*"];
         return send(reply, { file: await artifacts.locate(artifactRootUri, path), path });
       });
-      app.put<Wildcard>(`${url}/*`, async (request) => {
+      app.put<Wildcard>(`${url}/*`, async (request, reply) => {
         await artifacts.writeStream(artifactRootUri, request.params["*"], {
           stream: bodyOf(request),
           maxBytes: maxArtifactBytes,
         });
-        return {};
+        return reply.send();
       });
       app.delete<Wildcard>(`${url}/*`, async (request) => {
         await artifacts.remove(artifactRootUri, request.params["*"]);

@@ -3,8 +3,24 @@ import { isPipelineError } from "../../base/errors.ts";
 
 export interface MlflowError {
   readonly status: number;
-  readonly body: { readonly error_code: string; readonly message: string };
+  readonly body: {
+    readonly error_code: string;
+    readonly message: string;
+    readonly sqlstate?: string;
+    readonly error_class?: string;
+  };
 }
+
+/** What MLflow 3 derives from its codes; the codes that are not here have neither. */
+const classes: Readonly<Record<string, readonly [sqlstate: string, errorClass: string]>> = {
+  BAD_REQUEST: ["KAM00", "INVALID_PARAMETER_VALUE"],
+  ENDPOINT_NOT_FOUND: ["KAM00", "RESOURCE_NOT_FOUND"],
+  INTERNAL_ERROR: ["XXM00", "CLIENT_INTERNAL_ERROR"],
+  INVALID_PARAMETER_VALUE: ["KAM00", "INVALID_PARAMETER_VALUE"],
+  INVALID_STATE: ["XXM00", "CLIENT_INTERNAL_ERROR"],
+  RESOURCE_ALREADY_EXISTS: ["KAM00", "RESOURCE_ALREADY_EXISTS"],
+  RESOURCE_DOES_NOT_EXIST: ["KAM00", "RESOURCE_NOT_FOUND"],
+};
 
 /** MLflow's codes and statuses for our own. */
 const codes: Partial<Record<ErrorCode, readonly [code: string, status: number]>> = {
@@ -18,17 +34,25 @@ const codes: Partial<Record<ErrorCode, readonly [code: string, status: number]>>
   REQUEST_TOO_LARGE: ["INVALID_PARAMETER_VALUE", 413],
 };
 
-const hidden = "the server could not handle the request; its log has the details";
+const failure: MlflowError = {
+  status: 500,
+  body: bodyOf("INTERNAL_ERROR", "the server could not handle the request; its log has the details"),
+};
 
 /** An error as MLflow's clients know it. What went wrong inside stays inside. */
 export function toMlflowError(error: unknown): MlflowError {
   if (isPipelineError(error)) {
     const known = codes[error.code];
-    if (known !== undefined) return { status: known[1], body: { error_code: known[0], message: error.message } };
-    return { status: 500, body: { error_code: "INTERNAL_ERROR", message: hidden } };
+    return known === undefined ? failure : { status: known[1], body: bodyOf(known[0], error.message) };
   }
   const { statusCode = 500, message = "" } = error as { readonly statusCode?: number; readonly message?: string };
-  if (statusCode >= 400 && statusCode < 500)
-    return { status: statusCode, body: { error_code: "BAD_REQUEST", message } };
-  return { status: 500, body: { error_code: "INTERNAL_ERROR", message: hidden } };
+  if (statusCode >= 400 && statusCode < 500) return { status: statusCode, body: bodyOf("BAD_REQUEST", message) };
+  return failure;
+}
+
+function bodyOf(error_code: string, message: string): MlflowError["body"] {
+  const [sqlstate, error_class] = classes[error_code] ?? [];
+  return sqlstate === undefined || error_class === undefined
+    ? { error_code, message }
+    : { error_code, message, sqlstate, error_class };
 }

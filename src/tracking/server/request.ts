@@ -4,6 +4,11 @@ import { invalid } from "../validation.ts";
 
 /** Requests are protobuf messages as JSON: whole numbers may come as text, absent and empty text are the same. */
 
+const hint = "See the API docs for more information about request parameters.";
+
+/** No message of the API has more than six. */
+const maxDepth = 100;
+
 export const text = z.string();
 export const requiredText = z.string().min(1);
 
@@ -42,11 +47,12 @@ export const view = z
   .default("active");
 
 /** Puts names into snake_case (clients may send protobuf's other spelling) and leaves out null, which is absence. */
-export function normalise(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(normalise);
+export function normalise(value: unknown, depth = 0): unknown {
+  if (depth > maxDepth) throw invalid(`a message of more than ${maxDepth} levels`, hint);
+  if (Array.isArray(value)) return value.map((item) => normalise(item, depth + 1));
   if (typeof value !== "object" || value === null) return value;
   const entries = Object.entries(value).filter(([, item]) => item !== null && item !== undefined);
-  return Object.fromEntries(entries.map(([key, item]) => [snakeCase(key), normalise(item)]));
+  return Object.fromEntries(entries.map(([key, item]) => [snakeCase(key), normalise(item, depth + 1)]));
 }
 
 function snakeCase(key: string): string {
@@ -60,8 +66,6 @@ export function parse<S extends z.ZodType>(schema: S, value: unknown): z.output<
   const [issue] = result.error.issues;
   throw problem(issue, value);
 }
-
-const hint = "See the API docs for more information about request parameters.";
 
 function problem(issue: z.core.$ZodIssue | undefined, value: unknown): PipelineError {
   const path = (issue?.path ?? []).reduce<string>(

@@ -21,6 +21,7 @@ export function wireExperiment(experiment: Experiment) {
     lifecycle_stage: experiment.lifecycleStage,
     last_update_time: experiment.lastUpdateTime,
     creation_time: experiment.creationTime,
+    workspace: "default",
     tags: filled(experiment.tags),
   };
 }
@@ -119,7 +120,7 @@ export function wireRegisteredModel(model: RegisteredModel) {
     name: model.name,
     creation_timestamp: model.creationTime,
     last_updated_timestamp: model.lastUpdateTime,
-    description: model.description,
+    description: model.description === "" ? undefined : model.description,
     latest_versions: filled(model.latestVersions.map(wireModelVersion)),
     tags: filled(model.tags),
     aliases: filled(model.aliases),

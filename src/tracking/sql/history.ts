@@ -6,7 +6,7 @@ import type { DatasetSummary, Metric, MetricRange } from "../types.ts";
 import { inChunks, toMetric } from "./rows.ts";
 import { getRunRow } from "./runs.ts";
 import type { MetricRow } from "./schema.ts";
-import { checkMaxResults, nextToken, toExperimentId } from "./search-runs.ts";
+import { checkMaxResults, nextToken, toExperimentIds } from "./search-runs.ts";
 import type { Session } from "./session.ts";
 
 const maxPoints = 1_000_000;
@@ -86,7 +86,7 @@ export async function getMetricRanges({ db }: Session, runIds: readonly string[]
 }
 
 export async function searchDatasets({ db }: Session, experimentIds: readonly string[]): Promise<DatasetSummary[]> {
-  const ids = experimentIds.map(toExperimentId);
+  const ids = toExperimentIds(experimentIds);
   if (ids.length === 0) return [];
   const rows = await db
     .selectFrom("datasets")

@@ -1,6 +1,6 @@
 import { type RawBuilder, type SqlBool, sql } from "kysely";
 import type { Page } from "../page.ts";
-import { type Condition, parseFilter, parseOrder } from "../search/grammar.ts";
+import { type Condition, checkSearchCount, parseFilter, parseOrder } from "../search/grammar.ts";
 import { loggedModelGrammar } from "../search/grammars.ts";
 import { decodePageToken } from "../search/page-token.ts";
 import type { DatasetFilter, LifecycleView, LoggedModelInit, LoggedModelOrder, LoggedModelSearch } from "../store.ts";
@@ -11,6 +11,7 @@ import {
   type Metric,
   type Param,
   type Tag,
+  trackingLimits,
 } from "../types.ts";
 import { checkLength, checkParam, checkTag, invalid, missing } from "../validation.ts";
 import { compare, hasKey } from "./conditions.ts";
@@ -18,7 +19,7 @@ import type { Dialect } from "./dialect.ts";
 import { getActiveExperiment } from "./experiments.ts";
 import { inChunks } from "./rows.ts";
 import type { TrackingDatabase } from "./schema.ts";
-import { checkMaxResults, nextToken, toExperimentId } from "./search-runs.ts";
+import { checkMaxResults, nextToken, toExperimentIds } from "./search-runs.ts";
 import type { Session, WriteSession } from "./session.ts";
 
 const maxModels = 1000;
@@ -112,7 +113,16 @@ export async function logLoggedModelParams(
   modelId: string,
   params: readonly Param[],
 ): Promise<void> {
-  await getLoggedModel(session, modelId, "all");
+  const { params: written } = await getLoggedModel(session, modelId, "all");
+  const before = new Map(written.map(({ key, value }) => [key, value]));
+  // Written once, as those of runs are.
+  for (const { key, value } of params) {
+    if ((before.get(key) ?? value) !== value)
+      throw invalid(`parameter ${key} of the model has the value ${before.get(key)}, not ${value}`, "log a new model", {
+        key,
+      });
+    before.set(key, value);
+  }
   await writeKeys(session, { modelId, table: "logged_model_params", entries: params });
 }
 
@@ -142,7 +152,9 @@ export async function searchLoggedModels(
   const { experimentIds, filter, datasets = [], orderBy = [], maxResults = 50, pageToken } = search;
   checkMaxResults(maxResults, maxModels);
   const offset = decodePageToken(pageToken);
-  const ids = experimentIds.map(toExperimentId);
+  checkSearchCount("fields to order by", orderBy.length, trackingLimits.searchOrders);
+  checkSearchCount("data sets", datasets.length, trackingLimits.searchOrders);
+  const ids = toExperimentIds(experimentIds);
   if (ids.length === 0) return { items: [], nextPageToken: undefined };
   let query = db
     .selectFrom("logged_models")

@@ -1,6 +1,6 @@
 import { type RawBuilder, type SqlBool, sql } from "kysely";
 import type { Page } from "../page.ts";
-import { type Condition, type Order, parseFilter, parseOrder } from "../search/grammar.ts";
+import { type Condition, checkSearchCount, type Order, parseFilter, parseOrder } from "../search/grammar.ts";
 import { runGrammar } from "../search/grammars.ts";
 import { decodePageToken, encodePageToken } from "../search/page-token.ts";
 import type { RunSearch } from "../store.ts";
@@ -30,7 +30,7 @@ export async function searchRuns({ db, dialect }: Session, search: RunSearch): P
   const offset = decodePageToken(pageToken);
   const conditions = parseFilter(filter, runGrammar);
   const orders = parseOrder(orderBy, runGrammar);
-  const ids = experimentIds.map(toExperimentId);
+  const ids = toExperimentIds(experimentIds);
   if (ids.length === 0) return { items: [], nextPageToken: undefined };
 
   let query = db.selectFrom("runs").selectAll("runs").where("runs.experiment_id", "in", ids);
@@ -57,6 +57,12 @@ export function checkMaxResults(maxResults: number, limit: number): void {
       `Invalid value ${maxResults} for parameter 'max_results' supplied`,
       `give a whole number from 1 to ${limit}`,
     );
+}
+
+/** @throws TRACKING_INVALID for what is no id, and for more than a database can take */
+export function toExperimentIds(experimentIds: readonly string[]): number[] {
+  checkSearchCount("experiments", experimentIds.length, trackingLimits.searchExperiments);
+  return experimentIds.map(toExperimentId);
 }
 
 /** @throws TRACKING_INVALID for what is no whole number */

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { missing } from "../../validation.ts";
+import { invalid, missing } from "../../validation.ts";
 import { int, list, requiredText, tags, text, view } from "../request.ts";
 import { type ApiRoute, route } from "../route.ts";
 import { filled, wireExperiment } from "../wire.ts";
@@ -30,6 +30,8 @@ export const experimentRoutes: readonly ApiRoute[] = [
     "POST experiments/create",
     z.object({ name: requiredText, artifact_location: text.default(""), tags }),
     async ({ name, artifact_location, tags: given }, { store }) => {
+      if (/[#;]/.test(artifact_location))
+        throw invalid("'artifact_location' URL can't include fragments or params.", "leave out # and ;");
       const location = artifact_location === "" ? {} : { artifactLocation: artifact_location };
       const { experimentId } = await store.createExperiment(name, { ...location, tags: given });
       return { experiment_id: experimentId };

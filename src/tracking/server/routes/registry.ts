@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { isPipelineError } from "../../../base/errors.ts";
 import { invalid } from "../../validation.ts";
 import { flag, int, list, requiredText, tag, tags, text } from "../request.ts";
 import { type ApiContext, type ApiRoute, route } from "../route.ts";
@@ -186,8 +187,13 @@ async function checkSource(
   if (scheme !== "models" && /(^|[/\\])\.\.([/\\]|$)/.test(decoded)) throw refuse("It has relative parts");
   if (scheme !== "mlflow-artifacts") return;
   const roots: string[] = [];
-  if (modelId !== "") roots.push((await store.getLoggedModel(modelId)).artifactUri);
-  else if (runId !== "") roots.push((await store.getRun(runId)).info.artifactUri);
+  try {
+    if (modelId !== "") roots.push((await store.getLoggedModel(modelId)).artifactUri);
+    else if (runId !== "") roots.push((await store.getRun(runId)).info.artifactUri);
+  } catch (error) {
+    // A run that does not exist contains nothing: refused below.
+    if (!isPipelineError(error, "TRACKING_NOT_FOUND")) throw error;
+  }
   const path = (uri: string) => uri.replace(/^mlflow-artifacts:(\/\/[^/]*)?\/*/, "");
   const inside = roots.some((root) => `${path(source)}/`.startsWith(`${path(root)}/`));
   if (!inside)

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { type Metric, runStatuses } from "../../types.ts";
+import { trackingLimits as limits, type Metric, type Param, runStatuses, type Tag } from "../../types.ts";
 import { invalid } from "../../validation.ts";
 import { double, int, list, requiredText, tag, tags, text, view } from "../request.ts";
 import { type ApiRoute, route } from "../route.ts";
@@ -43,11 +43,12 @@ export const runRoutes: readonly ApiRoute[] = [
     async ({ experiment_id, user_id, run_name, start_time, tags: given }, { store }) => {
       const run = await store.createRun(experiment_id === "" ? "0" : experiment_id, {
         userId: user_id,
-        tags: given,
+        tags: given.map(cutTag),
         ...(run_name === undefined || run_name === "" ? {} : { runName: run_name }),
         ...(start_time === undefined ? {} : { startTime: start_time }),
       });
-      return { run: wireRun(run) };
+      const { outputs: _none, ...made } = wireRun(run);
+      return { run: made };
     },
   ),
   route("GET runs/get", runId({}), async ({ run_id }, { store }) => ({ run: wireRun(await store.getRun(run_id)) })),
@@ -102,7 +103,7 @@ export const runRoutes: readonly ApiRoute[] = [
     "POST runs/log-parameter",
     runId({ key: requiredText, value: text.default("") }),
     async ({ run_id, key, value }, { store }) => {
-      await store.logBatch(run_id, { params: [{ key, value }] });
+      await store.logBatch(run_id, { params: [cutParam({ key, value })] });
       return {};
     },
   ),
@@ -110,12 +111,16 @@ export const runRoutes: readonly ApiRoute[] = [
     "POST runs/log-batch",
     runId({ metrics: z.array(metric).default([]), params: z.array(tag).default([]), tags }),
     async ({ run_id, metrics, params, tags: given }, { store }) => {
-      await store.logBatch(run_id, { metrics: metrics.map(toMetric), params, tags: given });
+      await store.logBatch(run_id, {
+        metrics: metrics.map(toMetric),
+        params: params.map(cutParam),
+        tags: given.map(cutTag),
+      });
       return {};
     },
   ),
   route("POST runs/set-tag", runId(tag.shape), async ({ run_id, key, value }, { store }) => {
-    await store.setTag(run_id, { key, value });
+    await store.setTag(run_id, cutTag({ key, value }));
     return {};
   }),
   route("POST runs/delete-tag", runId({ key: requiredText }), async ({ run_id, key }, { store }) => {
@@ -268,6 +273,10 @@ function toMetric(given: z.output<typeof metric>): Metric {
     ...(dataset_digest === undefined ? {} : { datasetDigest: dataset_digest }),
   };
 }
+
+/** MLflow's server cuts long values off, where a client of the store is refused. */
+const cutParam = ({ key, value }: Param): Param => ({ key, value: value.slice(0, limits.paramValueLength) });
+const cutTag = ({ key, value }: Tag): Tag => ({ key, value: value.slice(0, limits.tagValueLength) });
 
 function readModel(json: string): Record<string, unknown> {
   let model: unknown;
