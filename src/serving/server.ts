@@ -96,8 +96,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     queueLimit: options.queueLimit ?? 256,
     sources: [modelMetrics(active), drift.source, ...(options.metricSources ?? [])],
   });
-  const open = (source: Bundle | string) =>
-    openModel(source, {
+  const open = async (source: Bundle | string) => {
+    const started = performance.now();
+    const model = await openModel(source, {
       workers,
       threads,
       maxBatchSize,
@@ -106,6 +107,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       logger,
       onBatch: (size) => metrics.observe({ type: "batch", size }),
     });
+    metrics.observe({ type: "load", seconds: (performance.now() - started) / 1000 });
+    return model;
+  };
   let models: ModelRepository | undefined;
   const initial = await open(options.bundle);
   const modelsDirectory = options.modelsDirectory ?? dirname(initial.bundle.directory);

@@ -321,6 +321,15 @@ export const dashboards: readonly DashboardDefinition[] = [
           },
           "Attempts to load a model while serving; how long the present one has served",
         ),
+        series(
+          "Model Load Time",
+          "s",
+          {
+            mean: `sum(${m("model_load_duration_seconds")}_sum) / sum(${m("model_load_duration_seconds")}_count)`,
+            p95: `histogram_quantile(0.95, sum by (le) (${m("model_load_duration_seconds")}_bucket))`,
+          },
+          "Time to take a model into service since the service started",
+        ),
       ],
     },
   },
