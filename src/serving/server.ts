@@ -120,10 +120,11 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       list: () => listBundles(modelsDirectory, { check: "metadata" }),
       ...(options.maxLoadedModels === undefined ? {} : { maxLoaded: options.maxLoadedModels }),
       onListing: (outcome) => metrics.observe({ type: "cache", cache: "model_listing", outcome }),
-      onReload(outcome, name, error) {
+      onReload({ outcome, name, error, requestId }) {
         metrics.observe({ type: "reload", outcome });
-        if (outcome === "loaded") logger.info({ channel: "system", model: name }, "model loaded");
-        if (outcome === "refused") logger.error({ channel: "system", err: error, model: name }, "model refused");
+        const fields = { channel: "system", model: name, reqId: requestId };
+        if (outcome === "loaded") logger.info(fields, "model loaded");
+        if (outcome === "refused") logger.error({ ...fields, err: error }, "model refused");
       },
     }),
   );
