@@ -53,7 +53,7 @@ describe("Classifier", () => {
     const cancel = new AbortController();
     // Not an image: decoding it would say so.
     const results = Array.from({ length: 30 }, (_, i) =>
-      classifier.classify(i < 20 ? png : Buffer.from("no image"), i < 20 ? undefined : cancel.signal),
+      classifier.classify(i < 20 ? png : Buffer.from("no image"), i < 20 ? {} : { signal: cancel.signal }),
     );
     cancel.abort(new Error("gone"));
     open();

@@ -27,6 +27,21 @@ export interface Classification {
   readonly decodeSeconds: number;
 }
 
+/** One model run. */
+export interface ModelRun {
+  readonly images: number;
+  /** How long it took; undefined: it failed. */
+  readonly seconds: number | undefined;
+  /** Of the requests that the images came with, each once. */
+  readonly requestIds: readonly string[];
+}
+
+export interface ClassifyOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** The request that the image came with: lines of the log about its model run name it. */
+  readonly requestId?: string | undefined;
+}
+
 export interface ClassifierOptions {
   readonly predictor: Predictor;
   readonly metadata: Pick<BundleMetadata, "classes" | "preprocessing" | "calibration">;
@@ -41,8 +56,12 @@ export interface ClassifierOptions {
   /** Batches that may run at once: the predictor's workers; default 1. */
   readonly concurrency?: number;
   readonly imageLimits?: ImageLimits;
-  /** Told about each model run: its images and how long it took; undefined: it failed. */
-  readonly onBatch?: (size: number, seconds: number | undefined) => void;
+  readonly onRun?: (run: ModelRun) => void;
+}
+
+interface Item {
+  readonly image: Tensor<"uint8">;
+  readonly requestId: string | undefined;
 }
 
 interface ImageResult {
@@ -54,7 +73,7 @@ interface ImageResult {
 /** Encoded images to labels: decode, batch, predict, calibrate. The server and the command line share it. */
 export class Classifier implements AsyncDisposable {
   readonly #options: ClassifierOptions;
-  readonly #batcher: Batcher<Tensor<"uint8">, ImageResult>;
+  readonly #batcher: Batcher<Item, ImageResult>;
   readonly #queueLimit: number;
   /** One decoder keeps one core busy. */
   readonly #decoders = new Limiter(Math.max(2, availableCores()));
@@ -69,7 +88,7 @@ export class Classifier implements AsyncDisposable {
       window,
       queueLimit,
       concurrency,
-      run: (images, batch) => this.#run(images, batch),
+      run: (items, batch) => this.#run(items, batch),
     });
   }
 
@@ -93,7 +112,8 @@ export class Classifier implements AsyncDisposable {
    * @param bytes an encoded image
    * @throws QUEUE_FULL before it is decoded, and what decodeImage, Batcher.submit and Predictor.predict throw
    */
-  async classify(bytes: Uint8Array, signal?: AbortSignal): Promise<Classification> {
+  async classify(bytes: Uint8Array, options: ClassifyOptions = {}): Promise<Classification> {
+    const { signal } = options;
     const waiting = this.#decoders.pending + this.#batcher.waiting;
     if (waiting >= this.#queueLimit) {
       throw queueFull({ waiting, limit: this.#queueLimit, retryAfterMs: this.expectedWaitMs });
@@ -103,13 +123,13 @@ export class Classifier implements AsyncDisposable {
     const image = await this.#decoders.run(() => decodeImage(bytes, metadata.preprocessing, imageLimits), signal);
     const decodeSeconds = (performance.now() - started) / 1000;
     signal?.throwIfAborted();
-    return { ...(await this.classifyImage(image, signal)), decodeSeconds };
+    return { ...(await this.classifyImage(image, options)), decodeSeconds };
   }
 
   /** @param image uint8 [3, height, width] of the model's size */
-  async classifyImage(image: Tensor<"uint8">, signal?: AbortSignal): Promise<Classification> {
+  async classifyImage(image: Tensor<"uint8">, { signal, requestId }: ClassifyOptions = {}): Promise<Classification> {
     const { classes, calibration, preprocessing } = this.#options.metadata;
-    const { logits, seconds, queueSeconds } = await this.#batcher.submit(image, signal);
+    const { logits, seconds, queueSeconds } = await this.#batcher.submit({ image, requestId }, signal);
     const probabilities = softmax(logits, calibration.temperature);
     const best = topK(probabilities, 1)[0]!;
     return {
@@ -125,21 +145,23 @@ export class Classifier implements AsyncDisposable {
     };
   }
 
-  async #run(images: readonly Tensor<"uint8">[], { signal, queuedMs }: BatchRun): Promise<readonly ImageResult[]> {
-    const { predictor, onBatch } = this.#options;
-    const batch = stackImages(images);
+  async #run(items: readonly Item[], { signal, queuedMs }: BatchRun): Promise<readonly ImageResult[]> {
+    const { predictor, onRun } = this.#options;
+    const batch = stackImages(items.map(({ image }) => image));
+    const requestIds = [...new Set(items.flatMap(({ requestId }) => requestId ?? []))];
+    const tell = (seconds: number | undefined) => onRun?.({ images: items.length, seconds, requestIds });
     const started = performance.now();
     let logits: Tensor<"float32">;
     try {
-      logits = await predictor.predict(batch, signal);
+      logits = await predictor.predict(batch, { signal, requestIds });
     } catch (error) {
-      onBatch?.(images.length, undefined);
+      tell(undefined);
       throw error;
     }
     const seconds = (performance.now() - started) / 1000;
-    onBatch?.(images.length, seconds);
+    tell(seconds);
     const classCount = logits.shape[1]!;
-    return images.map((_, i) => ({
+    return items.map((_, i) => ({
       logits: logits.data.slice(i * classCount, (i + 1) * classCount),
       seconds,
       queueSeconds: queuedMs[i]! / 1000,

@@ -13,7 +13,8 @@ const fakeWorker = new URL(
         case 255: process.exit(3);
         case 254: throw new Error("worker broke");
         case 253: for (;;);
-        case 252: return parentPort.postMessage({ type: "failed", id, message: "bad batch" });
+        case 251: console.error("careful"); break;
+        case 252: return parentPort.postMessage({ type: "failed", id, message: "bad batch", stack: "Error: bad batch\\n at a line of the worker" });
       }
       const logits = new Float32Array(count * workerData.classCount).fill(images[0]);
       logits[1] = threadId;
@@ -65,13 +66,13 @@ describe("createWorkerPredictor", () => {
     [255, /exited with code 3/],
     [254, /worker broke/],
   ])("rejects the job of a worker that crashes (%i), restarts it and serves what waits", async (command, message) => {
-    const crashes: Error[] = [];
-    const predictor = await start({ onCrash: (error) => crashes.push(error) });
-    const crashed = predictor.predict(images(command));
+    const crashes: unknown[] = [];
+    const predictor = await start({ onCrash: (error, moment) => crashes.push([error.message, moment]) });
+    const crashed = predictor.predict(images(command), { requestIds: ["a", "b"] });
     const waiting = predictor.predict(images(7));
     await expect(crashed).rejects.toMatchObject({ code: "INFERENCE_FAILED", message: expect.stringMatching(message) });
     expect((await waiting).data[0]).toBe(7);
-    expect(crashes).toHaveLength(1);
+    expect(crashes).toEqual([[expect.stringMatching(message), { worker: "inference-0", requestIds: ["a", "b"] }]]);
   });
 
   it("gives up a job that exceeds jobTimeoutMs and replaces its worker", async () => {
@@ -83,8 +84,19 @@ describe("createWorkerPredictor", () => {
   it("passes a failed batch on without a restart", async () => {
     const crashes: Error[] = [];
     const predictor = await start({ onCrash: (error) => crashes.push(error) });
-    await expect(predictor.predict(images(252))).rejects.toThrow(/bad batch/);
+    await expect(predictor.predict(images(252))).rejects.toMatchObject({
+      message: expect.stringContaining("bad batch"),
+      cause: { stack: expect.stringContaining("at a line of the worker") },
+    });
     expect(crashes).toEqual([]);
+  });
+
+  it("tells what a worker writes, and for which requests", async () => {
+    const told: unknown[] = [];
+    const predictor = await start({ onOutput: (text, moment) => told.push([text, moment]) });
+    await predictor.predict(images(251), { requestIds: ["c"] });
+    while (told.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(told).toEqual([["careful", { worker: "inference-0", requestIds: ["c"] }]]);
   });
 
   it("is down while every worker crash-loops, degraded while one of them does, and ready again after an answer", async () => {
@@ -115,7 +127,7 @@ describe("createWorkerPredictor", () => {
     const predictor = await start();
     const abort = new AbortController();
     const first = predictor.predict(images(1, 30));
-    const second = predictor.predict(images(255), abort.signal);
+    const second = predictor.predict(images(255), { signal: abort.signal });
     abort.abort(new Error("gone"));
     await expect(second).rejects.toThrow("gone");
     expect((await first).data[0]).toBe(1);

@@ -9,6 +9,19 @@ import type { InferenceJob, InferenceReply, InferenceWorkerData } from "./worker
 /** ready: as it should be; degraded: it answers, but a part of it fails; down: it cannot answer now. */
 export type Readiness = "ready" | "degraded" | "down";
 
+export interface PredictOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** The requests that the images came with: lines of the log about this run name them. */
+  readonly requestIds?: readonly string[];
+}
+
+/** What a worker thread was at when there was something to tell of it. */
+export interface WorkerMoment {
+  readonly worker: string;
+  /** Those of the run that it had in hand, if any; of what it writes, which may come late, also of its last run. */
+  readonly requestIds: readonly string[];
+}
+
 /** Images in, logits out. */
 export interface Predictor extends AsyncDisposable {
   readonly readiness: Readiness;
@@ -17,7 +30,7 @@ export interface Predictor extends AsyncDisposable {
    * @returns float32 logits [N, classes]
    * @throws INFERENCE_FAILED, INFERENCE_UNAVAILABLE, SHUTTING_DOWN, or the signal's reason
    */
-  predict(images: Tensor<"uint8">, signal?: AbortSignal): Promise<Tensor<"float32">>;
+  predict(images: Tensor<"uint8">, options?: PredictOptions): Promise<Tensor<"float32">>;
 }
 
 export interface WorkerPredictorOptions {
@@ -34,7 +47,9 @@ export interface WorkerPredictorOptions {
   /** First pause before a crashed worker is started again; doubles up to 30 s while it keeps crashing. Default 100 ms. */
   readonly restartDelayMs?: number;
   /** Told about each crash, for logs. */
-  readonly onCrash?: (error: Error) => void;
+  readonly onCrash?: (error: Error, moment: WorkerMoment) => void;
+  /** Told what a worker's code writes to its standard output and error (warnings of Node.js), for logs. */
+  readonly onOutput?: (text: string, moment: WorkerMoment) => void;
   /** The worker's compiled entry; default: the one that this package builds. */
   readonly worker?: URL;
 }
@@ -52,7 +67,7 @@ export function splitCores(cores = availableCores()): { workers: number; threads
 interface PendingJob {
   readonly id: number;
   readonly images: Tensor<"uint8">;
-  readonly signal: AbortSignal | undefined;
+  readonly requestIds: readonly string[];
   readonly resolve: (logits: Tensor<"float32">) => void;
   readonly reject: (reason: unknown) => void;
 }
@@ -84,6 +99,8 @@ class WorkerPool implements Predictor {
   readonly #data: InferenceWorkerData;
   readonly #slots: Slot[];
   readonly #failures: number[];
+  /** Requests of the last run of each worker. */
+  readonly #lastRequestIds: (readonly string[])[];
   #queue: PendingJob[] = [];
   #nextId = 1;
   #closing = false;
@@ -108,6 +125,7 @@ class WorkerPool implements Predictor {
       warmUpBatchSizes: options.warmUpBatchSizes ?? [1],
     };
     this.#failures = new Array<number>(workers).fill(0);
+    this.#lastRequestIds = new Array<readonly string[]>(workers).fill([]);
     this.#started = Array.from({ length: workers }, () => deferred<void>());
     // `ready` awaits all of them; a failure of one before that must not count as unhandled.
     for (const { promise } of this.#started) promise.catch(() => undefined);
@@ -130,7 +148,7 @@ class WorkerPool implements Predictor {
     return this.#slots.some((slot, i) => serves(slot) || (slot.state !== "stopped" && !fails(i))) ? "degraded" : "down";
   }
 
-  predict(images: Tensor<"uint8">, signal?: AbortSignal): Promise<Tensor<"float32">> {
+  predict(images: Tensor<"uint8">, { signal, requestIds = [] }: PredictOptions = {}): Promise<Tensor<"float32">> {
     return new Promise((resolve, reject) => {
       requireImages(images, this.#options.preprocessing);
       if (this.#closing) throw new PipelineError("SHUTTING_DOWN", "the predictor is shutting down");
@@ -142,7 +160,7 @@ class WorkerPool implements Predictor {
       const job: PendingJob = {
         id: this.#nextId++,
         images,
-        signal,
+        requestIds,
         resolve: (logits) => {
           signal?.removeEventListener("abort", onAbort);
           resolve(logits);
@@ -159,10 +177,21 @@ class WorkerPool implements Predictor {
   }
 
   #start(index: number): void {
+    const { onOutput } = this.#options;
+    const isTold = onOutput !== undefined;
     const worker = new Worker(this.#options.worker ?? workerUrl("workers/inference-worker"), {
       workerData: this.#data,
-      name: `inference-${index}`,
+      name: nameOf(index),
+      stdout: isTold,
+      stderr: isTold,
     });
+    for (const output of isTold ? [worker.stdout, worker.stderr] : []) {
+      output.on("data", (chunk: Buffer) => {
+        const text = chunk.toString().trimEnd();
+        if (text === "") return;
+        onOutput?.(text, { worker: nameOf(index), requestIds: this.#lastRequestIds[index]! });
+      });
+    }
     this.#slots[index] = { state: "starting", worker };
     let cause: Error | undefined;
     worker.on("message", (reply: InferenceReply) => this.#onReply(index, worker, reply));
@@ -204,7 +233,9 @@ class WorkerPool implements Predictor {
         this.#slots[index] = { state: "ready", worker };
         this.#failures[index] = 0;
         if (reply.type === "failed") {
-          slot.job.reject(new PipelineError("INFERENCE_FAILED", `inference failed: ${reply.message}`));
+          slot.job.reject(
+            new PipelineError("INFERENCE_FAILED", `inference failed: ${reply.message}`, { cause: errorOf(reply) }),
+          );
         } else {
           const shape = [slot.job.images.shape[0]!, this.#options.classCount];
           slot.job.resolve(tensor("float32", shape, reply.logits));
@@ -220,6 +251,7 @@ class WorkerPool implements Predictor {
   /** Rejects the worker's job and starts another worker after a pause. */
   #onCrash(index: number, cause: Error): void {
     const slot = this.#slots[index]!;
+    const moment = { worker: nameOf(index), requestIds: slot.state === "busy" ? slot.job.requestIds : [] };
     if (slot.state === "busy") {
       clearTimeout(slot.timer);
       slot.job.reject(
@@ -235,7 +267,7 @@ class WorkerPool implements Predictor {
       const failures = ++this.#failures[index]!;
       const delayMs = Math.min(maxRestartDelayMs, (this.#options.restartDelayMs ?? 100) * 2 ** (failures - 1));
       this.#slots[index] = { state: "waiting", timer: setTimeout(() => this.#start(index), delayMs) };
-      this.#options.onCrash?.(cause);
+      this.#options.onCrash?.(cause, moment);
     }
     this.#dispatch(cause);
   }
@@ -270,6 +302,7 @@ class WorkerPool implements Predictor {
       this.#onCrash(index, new Error(`no answer within ${timeoutMs} ms`));
     }, timeoutMs);
     this.#slots[index] = { state: "busy", worker, job, timer };
+    this.#lastRequestIds[index] = job.requestIds;
     const images = ownMemory(job.images.data);
     const message: InferenceJob = { id: job.id, count: job.images.shape[0]!, images };
     worker.postMessage(message, [images.buffer]);
@@ -305,6 +338,17 @@ class WorkerPool implements Predictor {
     this.#dispatch();
     await Promise.all(workers.map((worker) => worker.terminate()));
   }
+}
+
+function nameOf(index: number): string {
+  return `inference-${index}`;
+}
+
+/** The worker's error with its own stack: where in the worker it happened. */
+function errorOf({ message, stack }: Extract<InferenceReply, { type: "failed" }>): Error {
+  const error = new Error(message);
+  if (stack !== undefined) error.stack = stack;
+  return error;
 }
 
 /** What may be moved to a thread: a view must not drag (or detach) the buffer that it looks into. */

@@ -22,4 +22,4 @@ export type InferenceReply =
   /** The model could not be loaded or does not fit; the worker ends. */
   | { readonly type: "unusable"; readonly message: string }
   | { readonly type: "result"; readonly id: number; readonly logits: Float32Array<ArrayBuffer> }
-  | { readonly type: "failed"; readonly id: number; readonly message: string };
+  | { readonly type: "failed"; readonly id: number; readonly message: string; readonly stack?: string | undefined };

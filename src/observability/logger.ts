@@ -23,6 +23,8 @@ const secretFields = [
   "password",
   "secret",
   "token",
+  // Of a part of a form.
+  "filename",
 ];
 
 /** Structured logger: one JSON object a line, ISO time, level by name, secrets redacted. */

@@ -102,6 +102,12 @@ export const metricTable = {
     labels: ["outcome"],
     initialValues: ["loaded", "refused"],
   },
+  model_load_duration_seconds: {
+    type: "histogram",
+    help: "Time to take a model into service, at the start or while serving, in seconds: read, load, warm up and self-check",
+    labels: [],
+    buckets: [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120],
+  },
   model_feedback_total: {
     type: "counter",
     unit: "labels",

@@ -30,6 +30,7 @@ export type ServingEvent =
   | { readonly type: "batch"; readonly size: number }
   | { readonly type: "rejection"; readonly reason: string }
   | { readonly type: "reload"; readonly outcome: "loaded" | "refused" }
+  | { readonly type: "load"; readonly seconds: number }
   | { readonly type: "feedback"; readonly outcome: "right" | "wrong"; readonly accuracy: number }
   | { readonly type: "cache"; readonly cache: "model_listing"; readonly outcome: "hit" | "miss" };
 
@@ -122,6 +123,8 @@ export function createServiceMetrics({
           return instruments.api_rejections_total.inc({ reason: event.reason });
         case "reload":
           return instruments.model_reloads_total.inc({ outcome: event.outcome });
+        case "load":
+          return instruments.model_load_duration_seconds.observe(event.seconds);
         case "feedback":
           instruments.model_live_accuracy_ratio.set(event.accuracy);
           return instruments.model_feedback_total.inc({ outcome: event.outcome });

@@ -3,6 +3,7 @@ import { isPipelineError, PipelineError } from "../base/errors.ts";
 import { metricTable } from "../observability/metric-table.ts";
 import type { ServiceMetrics } from "../observability/metrics.ts";
 import { type ClientErrorCode, errorStatus, isClientErrorCode } from "./error-status.ts";
+import { loggedReason } from "./log-reason.ts";
 import { mediaTypeError } from "./media-type.ts";
 import type { ApiError } from "./schemas.ts";
 
@@ -65,9 +66,9 @@ export function sendError(
   if (status >= 500 && !passing.has(code)) {
     request.log.error({ err: error, code: known.code }, "request failed");
   } else if (status >= 500) {
-    request.log.warn({ code, reason: known.message }, "request refused");
+    request.log.warn({ code, reason: loggedReason(known) }, "request refused");
   } else {
-    request.log.info({ code, reason: known.message }, "request refused");
+    request.log.info({ code, reason: loggedReason(known) }, "request refused");
   }
   // The rest of the body does not come, or is not read.
   if (status === 408) reply.header("connection", "close");

@@ -36,7 +36,7 @@ export async function createApp(dependencies: AppDependencies): Promise<FastifyI
   };
   const { access, limits, metrics, logger } = context;
   const app = fastify({
-    loggerInstance: logger.child({}, { serializers: { req: requestFields } }),
+    loggerInstance: logger.child({}, { serializers: { req: requestFields, busboyOptions: parserFields } }),
     // One line per answer below, instead of the framework's two.
     logController: new LogController({ disableRequestLogging: true }),
     requestIdHeader: false,
@@ -113,6 +113,23 @@ export async function createApp(dependencies: AppDependencies): Promise<FastifyI
   return app;
 }
 
-function requestFields(request: { method: string; url: string; ip?: string }) {
-  return { method: request.method, url: request.url.slice(0, 500), remote: request.ip };
+/**
+ * What a line says of its request: no query, and of an address that no route has the path only where nothing is sent
+ * (`curl -T` appends the file's name to the address). File names of those who upload are nobody's business.
+ */
+function requestFields({ method, url, ip, routeOptions }: LoggedRequest) {
+  const isKnown = routeOptions?.url !== undefined || method === "GET" || method === "HEAD";
+  return { method, url: isKnown ? url.split("?", 1)[0]!.slice(0, 500) : "[no route]", remote: ip };
+}
+
+interface LoggedRequest {
+  readonly method: string;
+  readonly url: string;
+  readonly ip?: string;
+  readonly routeOptions?: { readonly url?: string | undefined };
+}
+
+/** At the level trace the form parser would tell all headers of the request. */
+function parserFields({ limits }: { readonly limits?: unknown }) {
+  return { limits };
 }

@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 import { isPipelineError, PipelineError } from "../base/errors.ts";
 import type { Bundle, BundleListing } from "../inference/bundle.ts";
-import type { Classification } from "../inference/classifier.ts";
+import type { Classification, ClassifyOptions } from "../inference/classifier.ts";
 import { identityOf, isNamed } from "../inference/model-identity.ts";
 import type { ModelStatistics } from "../inference/model-statistics.ts";
 import type { Readiness } from "../inference/predictor.ts";
@@ -14,9 +14,9 @@ export interface ImageClassifier {
   /** How long a new image will probably wait for the model, in ms. */
   readonly expectedWaitMs: number;
   /** @param bytes an encoded image */
-  classify(bytes: Uint8Array, signal?: AbortSignal): Promise<Classification>;
+  classify(bytes: Uint8Array, options?: ClassifyOptions): Promise<Classification>;
   /** @param image uint8 [3, height, width] of the model's size */
-  classifyImage(image: Tensor<"uint8">, signal?: AbortSignal): Promise<Classification>;
+  classifyImage(image: Tensor<"uint8">, options?: ClassifyOptions): Promise<Classification>;
 }
 
 /** A model that can answer. */
@@ -39,6 +39,21 @@ export interface ModelLease extends Disposable {
   readonly model: LoadedModel;
 }
 
+/** How the attempt to load a model ended. */
+export interface Reload {
+  readonly outcome: "loaded" | "refused";
+  readonly name: string;
+  readonly error?: unknown;
+  /** The request that asked for it. */
+  readonly requestId?: string | undefined;
+}
+
+export interface LoadOptions {
+  readonly role: "activate" | "beside";
+  /** The request that asks for it: for the log. */
+  readonly requestId?: string | undefined;
+}
+
 export interface ModelRepositoryOptions {
   /** Answers where no model is named. */
   readonly initial: OpenedModel;
@@ -50,7 +65,7 @@ export interface ModelRepositoryOptions {
   readonly maxLoaded?: number;
   /** Whether a listing was shared or read anew. */
   readonly onListing?: (outcome: "hit" | "miss") => void;
-  readonly onReload?: (outcome: "loaded" | "refused", name: string, error?: unknown) => void;
+  readonly onReload?: (reload: Reload) => void;
 }
 
 const sharedListingMs = 1000;
@@ -131,9 +146,9 @@ export class ModelRepository implements AsyncDisposable {
    * beside it, by its name. A model that can't be opened or fails its self-check changes nothing.
    * @throws MODEL_NOT_FOUND, MODEL_REFUSED
    */
-  load(selector: ModelSelector, { role }: { readonly role: "activate" | "beside" }): Promise<LoadedModel> {
+  load(selector: ModelSelector, { role, requestId }: LoadOptions): Promise<LoadedModel> {
     return this.#exclusively(async () => {
-      const directory = await this.#directoryOf(selector);
+      const directory = await this.#directoryOf(selector, requestId);
       const name = basename(directory);
       const previous = this.#entries.find(({ model }) => model.bundle.metadata.name === name);
       const replaced = role === "activate" ? this.#active : undefined;
@@ -144,7 +159,7 @@ export class ModelRepository implements AsyncDisposable {
           remedy: "unload one of them first",
         });
       }
-      const model = await this.#open(directory, name);
+      const model = await this.#open(directory, requestId);
       if (this.#closed) {
         await model[Symbol.asyncDispose]();
         throw new PipelineError("SHUTTING_DOWN", "the server is shutting down");
@@ -185,13 +200,13 @@ export class ModelRepository implements AsyncDisposable {
     });
   }
 
-  async #directoryOf(selector: ModelSelector): Promise<string> {
+  async #directoryOf(selector: ModelSelector, requestId: string | undefined): Promise<string> {
     const { bundles, damaged } = await this.#options.list();
     const bundle = bundles.find(({ metadata }) => isNamed(metadata.name, selector));
     if (bundle !== undefined) return bundle.directory;
     const broken = damaged.find(({ directory }) => isNamed(basename(directory), selector));
     if (broken !== undefined) {
-      this.#options.onReload?.("refused", selector.name, broken.error);
+      this.#options.onReload?.({ outcome: "refused", name: selector.name, error: broken.error, requestId });
       throw new PipelineError("MODEL_REFUSED", `the bundle of model ${quoted(selector.name)} is damaged`, {
         remedy: "see /models for what is wrong with it",
         cause: broken.error,
@@ -202,13 +217,14 @@ export class ModelRepository implements AsyncDisposable {
     });
   }
 
-  async #open(directory: string, name: string): Promise<OpenedModel> {
+  async #open(directory: string, requestId: string | undefined): Promise<OpenedModel> {
+    const name = basename(directory);
     try {
       const model = await this.#options.open(directory);
-      this.#options.onReload?.("loaded", name);
+      this.#options.onReload?.({ outcome: "loaded", name, requestId });
       return model;
     } catch (error) {
-      this.#options.onReload?.("refused", name, error);
+      this.#options.onReload?.({ outcome: "refused", name, error, requestId });
       if (isPipelineError(error, "MODEL_REFUSED")) throw error;
       throw new PipelineError("MODEL_REFUSED", `model ${name} could not be taken into service`, {
         remedy: "the log names the reason; the model that served before goes on",
@@ -227,7 +243,7 @@ export class ModelRepository implements AsyncDisposable {
           });
     const closing = idle.then(() => entry.model[Symbol.asyncDispose]());
     const settled = closing.catch((error: unknown) => {
-      this.#options.onReload?.("refused", entry.model.bundle.metadata.name, error);
+      this.#options.onReload?.({ outcome: "refused", name: entry.model.bundle.metadata.name, error });
     });
     this.#retiring.add(settled);
     void settled.then(() => this.#retiring.delete(settled));

@@ -2,7 +2,7 @@ import type { ImageLimits } from "../data/transforms/decode-image.ts";
 import { type Bundle, readBundle } from "../inference/bundle.ts";
 import { Classifier, type ClassifierOptions } from "../inference/classifier.ts";
 import { ModelStatistics } from "../inference/model-statistics.ts";
-import { createWorkerPredictor } from "../inference/predictor.ts";
+import { createWorkerPredictor, type WorkerMoment } from "../inference/predictor.ts";
 import { selfCheck } from "../inference/self-check.ts";
 import type { Logger } from "../observability/logger.ts";
 import { AsyncStack } from "./async-stack.ts";
@@ -16,6 +16,8 @@ export interface OpenModelOptions extends Pick<ClassifierOptions, "maxDelayMs" |
   readonly imageLimits: ImageLimits;
   readonly logger: Logger;
   readonly onBatch: (size: number) => void;
+  /** See WorkerPredictorOptions. */
+  readonly worker?: URL;
 }
 
 /**
@@ -24,9 +26,10 @@ export interface OpenModelOptions extends Pick<ClassifierOptions, "maxDelayMs" |
  * @throws BUNDLE_NOT_FOUND, BUNDLE_DAMAGED, INFERENCE_UNAVAILABLE, MODEL_REFUSED
  */
 export async function openModel(source: Bundle | string, options: OpenModelOptions): Promise<OpenedModel> {
-  const { workers, threads, maxBatchSize, logger, onBatch, ...rest } = options;
+  const { workers, threads, maxBatchSize, logger, onBatch, worker, ...rest } = options;
   const bundle = typeof source === "string" ? await readBundle(source) : source;
   const { metadata, modelPath } = bundle;
+  const fieldsOf = ({ worker, requestIds: reqIds }: WorkerMoment) => ({ model: metadata.name, worker, reqIds });
   await using stack = new AsyncStack();
   const predictor = stack.use(
     await createWorkerPredictor({
@@ -36,7 +39,10 @@ export async function openModel(source: Bundle | string, options: OpenModelOptio
       workers,
       threads,
       warmUpBatchSizes: [1, maxBatchSize],
-      onCrash: (error) => logger.error({ err: error, model: metadata.name }, "inference worker crashed; restarting it"),
+      ...(worker === undefined ? {} : { worker }),
+      onCrash: (error, moment) =>
+        logger.error({ err: error, ...fieldsOf(moment) }, "inference worker crashed; restarting it"),
+      onOutput: (text, moment) => logger.warn({ ...fieldsOf(moment), text: text.slice(0, 4096) }, "inference worker"),
     }),
   );
   await selfCheck(predictor, metadata);
@@ -48,9 +54,10 @@ export async function openModel(source: Bundle | string, options: OpenModelOptio
       concurrency: workers,
       maxBatchSize,
       ...rest,
-      onBatch(size, seconds) {
-        onBatch(size);
-        statistics.observeBatch(size, seconds);
+      onRun({ images, seconds, requestIds: reqIds }) {
+        onBatch(images);
+        statistics.observeBatch(images, seconds);
+        logger.debug({ model: metadata.name, images, seconds, reqIds }, "model run");
       },
     }),
   );

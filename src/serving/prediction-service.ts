@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { isPipelineError, PipelineError } from "../base/errors.ts";
-import type { Classification } from "../inference/classifier.ts";
+import type { Classification, ClassifyOptions } from "../inference/classifier.ts";
 import { cancellation } from "./cancellation.ts";
 import type { RouteContext } from "./dependencies.ts";
 import type { FeedbackLog } from "./feedback-log.ts";
@@ -12,7 +12,7 @@ export interface Answer {
   readonly totalSeconds: number;
 }
 
-type ClassifyOne = (signal: AbortSignal) => Promise<Classification>;
+type ClassifyOne = (call: ClassifyOptions) => Promise<Classification>;
 
 /** What every way to ask for predictions has in common: model, deadline, overload, accounting. */
 export class PredictionService {
@@ -47,7 +47,7 @@ export class PredictionService {
     requireTime(model, cancel.timeoutMs);
     let results: readonly Classification[];
     try {
-      results = await all(tasks, cancel.signal);
+      results = await all(tasks, { signal: cancel.signal, requestId: request.id });
     } catch (error) {
       model.statistics.observeFailure(seconds());
       throw error;
@@ -91,14 +91,17 @@ function requireTime({ classifier }: LoadedModel, leftMs: number): void {
 }
 
 /** All results, or the first failure with the image's place; the other images are given up then. */
-async function all(tasks: readonly ClassifyOne[], signal: AbortSignal): Promise<readonly Classification[]> {
-  if (tasks.length === 1) return [await tasks[0]!(signal)];
+async function all(
+  tasks: readonly ClassifyOne[],
+  { signal, requestId }: { readonly signal: AbortSignal; readonly requestId: string },
+): Promise<readonly Classification[]> {
+  if (tasks.length === 1) return [await tasks[0]!({ signal, requestId })];
   const rest = new AbortController();
   const combined = AbortSignal.any([signal, rest.signal]);
   let first: unknown;
   const settled = await Promise.allSettled(
     tasks.map((classify, index) =>
-      classify(combined).catch((error: unknown) => {
+      classify({ signal: combined, requestId }).catch((error: unknown) => {
         first ??= withPlace(error, index);
         rest.abort(first);
         throw first;

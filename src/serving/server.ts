@@ -96,8 +96,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     queueLimit: options.queueLimit ?? 256,
     sources: [modelMetrics(active), drift.source, ...(options.metricSources ?? [])],
   });
-  const open = (source: Bundle | string) =>
-    openModel(source, {
+  const open = async (source: Bundle | string) => {
+    const started = performance.now();
+    const model = await openModel(source, {
       workers,
       threads,
       maxBatchSize,
@@ -106,6 +107,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       logger,
       onBatch: (size) => metrics.observe({ type: "batch", size }),
     });
+    metrics.observe({ type: "load", seconds: (performance.now() - started) / 1000 });
+    return model;
+  };
   let models: ModelRepository | undefined;
   const initial = await open(options.bundle);
   const modelsDirectory = options.modelsDirectory ?? dirname(initial.bundle.directory);
@@ -116,10 +120,11 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       list: () => listBundles(modelsDirectory, { check: "metadata" }),
       ...(options.maxLoadedModels === undefined ? {} : { maxLoaded: options.maxLoadedModels }),
       onListing: (outcome) => metrics.observe({ type: "cache", cache: "model_listing", outcome }),
-      onReload(outcome, name, error) {
+      onReload({ outcome, name, error, requestId }) {
         metrics.observe({ type: "reload", outcome });
-        if (outcome === "loaded") logger.info({ channel: "system", model: name }, "model loaded");
-        if (outcome === "refused") logger.error({ channel: "system", err: error, model: name }, "model refused");
+        const fields = { channel: "system", model: name, reqId: requestId };
+        if (outcome === "loaded") logger.info(fields, "model loaded");
+        if (outcome === "refused") logger.error({ ...fields, err: error }, "model refused");
       },
     }),
   );

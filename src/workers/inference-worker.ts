@@ -43,7 +43,10 @@ async function start(): Promise<void> {
   port.on("message", (job: InferenceJob) => {
     run(model, job.count, job.images).then(
       (logits) => reply({ type: "result", id: job.id, logits }, [logits.buffer]),
-      (error: unknown) => reply({ type: "failed", id: job.id, message: messageOf(error) }),
+      (error: unknown) => {
+        const stack = error instanceof Error ? error.stack : undefined;
+        reply({ type: "failed", id: job.id, message: messageOf(error), stack });
+      },
     );
   });
   reply({ type: "ready" });

@@ -38,7 +38,7 @@ beforeAll(async () => {
       classifier: new Classifier({
         predictor,
         metadata,
-        onBatch: (size, seconds) => statistics.observeBatch(size, seconds),
+        onRun: ({ images, seconds }) => statistics.observeBatch(images, seconds),
       }),
       statistics,
       list: () => listBundles(root, { check: "metadata" }),

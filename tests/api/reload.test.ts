@@ -89,6 +89,25 @@ describe("hot reload", () => {
     expect(served.length).toBeGreaterThan(50);
   });
 
+  it("measures how long models take to load: those of the start and of reloads, not those that were refused", async () => {
+    const { server, folder, post } = await start();
+    const loads = async () => {
+      const text = await (await fetch(`${server.url}/metrics`)).text();
+      const value = (suffix: string) =>
+        Number(new RegExp(`^model_load_duration_seconds_${suffix} (\\S+)$`, "m").exec(text)?.[1]);
+      return { count: value("count"), sum: value("sum") };
+    };
+    const first = await loads();
+    expect(first).toEqual({ count: 1, sum: expect.toSatisfy((sum: number) => sum > 0) });
+    await writeTinyBundle(folder, { name: names.next });
+    expect((await post(`/v2/repository/models/${names.next}/load`)).status).toBe(200);
+    const second = await loads();
+    expect(second).toEqual({ count: 2, sum: expect.toSatisfy((sum: number) => sum > first.sum) });
+    const damaged = await writeTinyBundle(folder, { name: names.other, classes: ["only", "two"] });
+    expect((await post(`/v2/repository/models/${damaged.metadata.name}/load`)).status).toBe(422);
+    expect(await loads()).toEqual(second);
+  });
+
   it.each([
     [
       "is altered",

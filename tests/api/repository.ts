@@ -13,8 +13,8 @@ export function fakeClassifier(
     readiness,
     waiting: 0,
     expectedWaitMs: 0,
-    classify: (_bytes, signal) => answer(signal),
-    classifyImage: (_image, signal) => answer(signal),
+    classify: (_bytes, options) => answer(options?.signal),
+    classifyImage: (_image, options) => answer(options?.signal),
   };
 }
 

@@ -13,6 +13,7 @@ import { createWorkerPredictor } from "../../src/inference/predictor.ts";
 import { normalise, stackImages } from "../../src/inference/preprocess.ts";
 import { softmax } from "../../src/inference/softmax.ts";
 import { createLogger } from "../../src/observability/logger.ts";
+import { metricTable } from "../../src/observability/metric-table.ts";
 import { healthSchema, predictionSchema } from "../../src/serving/schemas.ts";
 import { type ServerOptions, startServer } from "../../src/serving/server.ts";
 import { floatData } from "../../src/tensor/tensor.ts";
@@ -79,6 +80,20 @@ describe("startServer", () => {
     }
     const metrics = await (await fetch(`${server.url}/metrics`)).text();
     expect(metrics).toContain('api_requests_total{method="POST",endpoint="/predict",status="200"} 120');
+  });
+
+  it("has one value of each gauge however many workers compute", async () => {
+    const server = await start({ workers: 3, queueLimit: 100 });
+    for (const image of images) expect((await post(server.url, image)).status).toBe(200);
+    const text = await (await fetch(`${server.url}/metrics`)).text();
+    const valuesOf = (name: string) => [...text.matchAll(new RegExp(`^${name} (.+)$`, "gm"))].map(([, value]) => value);
+    const unlabelled = Object.entries(metricTable).filter(
+      ({ 1: row }) => row.type === "gauge" && row.labels.length === 0,
+    );
+    for (const [name] of unlabelled) expect(valuesOf(name), name).toHaveLength(1);
+    expect(valuesOf("model_queue_limit")).toEqual(["100"]);
+    expect(Number(valuesOf("model_confidence_score")[0])).toBeLessThanOrEqual(1);
+    expect(text.match(/^model_info\{.*\} 1$/gm)).toHaveLength(1);
   });
 
   it("answers 503 with Retry-After when the queue is full, and recovers", async () => {

@@ -1,16 +1,5 @@
-import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import {
-  closeSync,
-  mkdtempSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  rmdirSync,
-  rmSync,
-  writeFileSync,
-  writeSync,
-} from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -30,30 +19,19 @@ import { type Checkpoint, loadCheckpoint, saveCheckpoint } from "../../src/train
 import { nothingYet } from "../../src/training/early-stopping.ts";
 import { tinyMetadata } from "../api/tiny-bundle.ts";
 import { runCli } from "../cli/run-cli.ts";
+import { fill, mountSmallDisk } from "../small-disk.ts";
 
 vi.setConfig({ testTimeout: 120_000 });
 
-const disk = mkdtempSync(join(tmpdir(), "small-disk-"));
+const { path: disk, isMounted: mounted, unmount } = mountSmallDisk();
 const elsewhere = mkdtempSync(join(tmpdir(), "large-disk-"));
-const mounted = mountSmallDisk();
 const large = 4 * 1024 ** 2;
-
-/** A disk of 2 MiB: only root may, on Linux. */
-function mountSmallDisk(): boolean {
-  try {
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], { stdio: "ignore" });
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 afterEach(() => {
   for (const name of readdirSync(disk)) rmSync(join(disk, name), { recursive: true });
 });
 afterAll(() => {
-  if (mounted) execFileSync("umount", ["--lazy", disk]);
-  rmdirSync(disk);
+  unmount();
   rmSync(elsewhere, { recursive: true });
 });
 
@@ -162,16 +140,3 @@ describe.skipIf(!mounted)(title, () => {
     expect(readdirSync(run.directory)).toEqual(before);
   });
 });
-
-/** To the last byte. */
-function fill(file: string): void {
-  const part = Buffer.alloc(4096);
-  const descriptor = openSync(file, "w");
-  try {
-    for (;;) writeSync(descriptor, part);
-  } catch (error) {
-    expect(error).toMatchObject({ code: "ENOSPC" });
-  } finally {
-    closeSync(descriptor);
-  }
-}

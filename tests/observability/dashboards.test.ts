@@ -56,6 +56,19 @@ describe("Grafana dashboards", () => {
       expect(shown, name).toMatch(new RegExp(`\\b${name}(_bucket|_sum)?\\b`));
   });
 
+  it("sum no gauge over several instances, nor do the rules", () => {
+    const rules = ["alert_rules.yml", "recording_rules.yml"].map((file) =>
+      readFileSync(root(`monitoring/prometheus/${file}`), "utf8"),
+    );
+    const all = [...expressions, ...rules].join("\n");
+    const summed = [...all.matchAll(/\bsum(?:\s+(?:by|without)\s*\([^)]*\))?\s*\(\s*([a-z]\w+)/g)].map(
+      ([, name]) => name!,
+    );
+    expect(summed).toContain("rate");
+    const types: Partial<Record<string, { readonly type: string }>> = metricTable;
+    expect(summed.filter((name) => types[name]?.type === "gauge")).toEqual([]);
+  });
+
   it("find the datasource that provisioning makes", () => {
     const { datasources } = parse(
       readFileSync(root("monitoring/grafana/provisioning/datasources/prometheus.yml"), "utf8"),

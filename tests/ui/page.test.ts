@@ -190,19 +190,27 @@ describe.skipIf(executablePath === undefined)("the page at / (needs Chromium: in
     expect(await page.locator("#model").textContent()).toContain("other_tuned_20260201-000000");
   });
 
-  it("has no accessibility fault that axe finds, light and dark", async () => {
+  it("has no accessibility fault that axe finds, light and dark, on a phone and on a desk", async () => {
     for (const colorScheme of ["light", "dark"] as const) {
-      for (const path of ["/", "/dashboard"]) {
-        const page = await open(path, { colorScheme });
+      for (const [path, width] of [
+        ["/", 390],
+        ["/", 1440],
+        ["/dashboard", 390],
+        ["/dashboard", 1440],
+      ] as const) {
+        const page = await open(path, { colorScheme, viewport: { width, height: 900 } });
         if (path === "/") {
           await page.setInputFiles("#file", { name: "boat.png", mimeType: "image/png", buffer: photo });
           await page.waitForSelector("#result:not([hidden])");
         }
+        // With its charts, which come with the first figures.
+        if (path === "/dashboard") await page.waitForSelector("#panels .chart canvas", { timeout: 60_000 });
+        expect(await page.evaluate("document.documentElement.scrollWidth")).toBe(width);
         await page.evaluate(`${axe.source}; 0`);
         const faults = await page.evaluate(
           "axe.run().then(({ violations }) => violations.map(({ id, nodes }) => [id, nodes[0].html]))",
         );
-        expect(faults, `${path} ${colorScheme}`).toEqual([]);
+        expect(faults, `${path} ${colorScheme} ${width}`).toEqual([]);
       }
     }
   });

@@ -72,7 +72,7 @@ export const dashboards: readonly DashboardDefinition[] = [
         usage("CPU Usage", m("system_cpu_usage_percent"), [60, 80]),
         usage("Memory Usage", m("system_memory_usage_percent"), [60, 70]),
         usage("Disk Usage", m("system_disk_usage_percent"), [40, 50]),
-        stat("Requests per Second", "reqps", `sum(${m("api_requests_per_second")})`, "Mean of the last minute"),
+        stat("Requests per Second", "reqps", `sum(rate(${m("api_requests_total")}[1m]))`, "Mean of the last minute"),
       ],
       "System resources": [
         series(
@@ -129,6 +129,7 @@ export const dashboards: readonly DashboardDefinition[] = [
           "reqps",
           {
             "{{endpoint}} {{status}}": `sum by (endpoint, status) (rate(${m("api_requests_total")}[1m]))`,
+            "all of {{instance}}": m("api_requests_per_second"),
           },
           "By route and status",
         ),
@@ -320,6 +321,15 @@ export const dashboards: readonly DashboardDefinition[] = [
             "age in seconds": `time() - max(${m("model_loaded_timestamp_seconds")})`,
           },
           "Attempts to load a model while serving; how long the present one has served",
+        ),
+        series(
+          "Model Load Time",
+          "s",
+          {
+            mean: `sum(${m("model_load_duration_seconds")}_sum) / sum(${m("model_load_duration_seconds")}_count)`,
+            p95: `histogram_quantile(0.95, sum by (le) (${m("model_load_duration_seconds")}_bucket))`,
+          },
+          "Time to take a model into service since the service started",
         ),
       ],
     },

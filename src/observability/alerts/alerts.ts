@@ -194,7 +194,7 @@ export class Alerts {
     });
     const checks = [accepted, delivered];
     const ok = checks.every((check) => check.ok);
-    this.#options.logger.info({ channel: "system", actor, testId: id, ok }, "test alert sent");
+    this.#options.logger.info({ channel: "system", reqId: actor.requestId, actor, testId: id, ok }, "test alert sent");
     return { ok, message: ok ? `test alert ${id} was delivered` : `test alert ${id} was not delivered`, checks };
   }
 
@@ -218,11 +218,17 @@ export class Alerts {
     try {
       const outcome = await apply();
       this.#changes.applied++;
-      logger.info({ channel: "system", actor, change: what, value, outcome }, "alert configuration changed");
+      logger.info(
+        { channel: "system", reqId: actor.requestId, actor, change: what, value, outcome },
+        "alert configuration changed",
+      );
     } catch (thrown) {
       const error = storageError(thrown) ?? thrown;
       this.#changes[isPipelineError(error, "ALERT_CHANGE_FAILED") ? "rolled_back" : "rejected"]++;
-      logger.warn({ channel: "system", actor, change: what, value, err: error }, "alert configuration not changed");
+      logger.warn(
+        { channel: "system", reqId: actor.requestId, actor, change: what, value, err: error },
+        "alert configuration not changed",
+      );
       throw error;
     }
   }

@@ -4,7 +4,7 @@ import { PipelineError } from "../../base/errors.ts";
 import type { ActiveAlert, RouteContext } from "../dependencies.ts";
 import { errorResponses } from "../schemas.ts";
 import { securityHeaders } from "../security-headers.ts";
-import { DashboardHistory } from "./history.ts";
+import { DashboardHistory, type DashboardRow } from "./history.ts";
 import { type DashboardPoint, seriesNames } from "./series.ts";
 
 const maxListeners = 32;
@@ -75,8 +75,8 @@ export const dashboardRoutes = ({ metrics, models, alerts, logger }: RouteContex
           model: models.active.bundle.metadata.name,
           columns: ["time", ...seriesNames],
           interval_ms: history.intervalMs,
-          points: history.points.map((point) => compact(point).row),
-          classes: history.points.at(-1)?.classes ?? {},
+          points: history.rows().map(rounded),
+          classes: history.latest?.classes ?? {},
         });
         sendEvent(reply, "alerts", await readAlerts());
       },
@@ -97,11 +97,11 @@ function sendEvent({ raw }: FastifyReply, event: string, data: unknown): void {
   raw.write(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
 }
 
-/** A row in the order of the columns, rounded. */
 function compact({ time, values, classes }: DashboardPoint) {
-  const row = seriesNames.map((name) => {
-    const value = values[name];
-    return value === null ? null : Number(value.toPrecision(5));
-  });
-  return { row: [time, ...row], classes };
+  return { row: rounded([time, ...seriesNames.map((name) => values[name])]), classes };
+}
+
+/** All but the time, which comes first. */
+function rounded([time, ...values]: DashboardRow): DashboardRow {
+  return [time!, ...values.map((value) => (value === null ? null : Number(value.toPrecision(5))))];
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { MetricSample } from "../../observability/exposition.ts";
 import { DashboardHistory } from "./history.ts";
-import { pointBetween } from "./series.ts";
+import { pointBetween, seriesNames } from "./series.ts";
 
 const sample = (name: string, value: number, labels: MetricSample["labels"] = {}): MetricSample => ({
   metric: "api_requests_total",
@@ -82,10 +82,38 @@ describe("DashboardHistory", () => {
     const seen: number[] = [];
     const subscription = history.subscribe((point) => seen.push(point.time));
     for (; time <= 5000; time += 1000) await history.sample();
-    expect(history.points.map((point) => point.time)).toEqual([3000, 4000, 5000]);
+    expect(history.rows().map(([time]) => time)).toEqual([3000, 4000, 5000]);
+    expect(history.latest?.time).toBe(5000);
     expect(seen).toEqual([1000, 2000, 3000, 4000, 5000]);
     subscription[Symbol.dispose]();
     await history.sample();
     expect(seen).toHaveLength(5);
+  });
+
+  it("keeps six hours in the bytes that it took at the start, whatever the points hold", async () => {
+    let time = 0;
+    let round = 0;
+    const samples = async () => [
+      sample("system_cpu_usage_percent", round),
+      sample("system_memory_usage_percent", Number.NaN),
+      ...Array.from({ length: 100 }, (_, i) => sample("model_predictions_total", i, { predicted_class: `c${i}` })),
+    ];
+    using history = new DashboardHistory({
+      samples,
+      now: () => time,
+      onError: (error) => {
+        throw error;
+      },
+    });
+    expect(history.bytes).toBe(4320 * 27 * 8);
+    for (; round <= 4330; round++, time += 5000) await history.sample();
+    expect(history.bytes).toBe(4320 * 27 * 8);
+    const rows = history.rows();
+    expect(rows).toHaveLength(4320);
+    const cpu = 1 + seriesNames.indexOf("cpu_percent");
+    expect(rows.map((row) => row[cpu])).toEqual(Array.from({ length: 4320 }, (_, i) => 11 + i));
+    expect(rows.at(-1)![1 + seriesNames.indexOf("memory_percent")]).toBeNull();
+    expect(rows.at(-1)![0]! - rows[0]![0]!).toBe(4319 * 5000);
+    expect(Object.keys(history.latest!.classes)).toHaveLength(100);
   });
 });

@@ -1,54 +1,73 @@
 // The dashboard: draws what /dashboard/events sends. The server keeps the history; this page asks for nothing else.
-import { bar, byId, element, megabytes } from "./view.js";
+import { bar, byId, element } from "./view.js";
 
-const number = (digits, unit) => (value) => `${value.toFixed(digits)}${unit}`;
-const percent = number(0, " %");
-const rate = (value) => `${value < 10 ? value.toFixed(1) : value.toFixed(0)}/s`;
-const seconds = (value) => (value < 1 ? `${(value * 1000).toFixed(value < 0.01 ? 1 : 0)} ms` : `${value.toFixed(2)} s`);
-const bytes = (value) => (value < 1024 * 1024 ? `${(value / 1024).toFixed(1)} kB/s` : `${megabytes(value)}/s`);
-const share = number(2, "");
+/** Figures as the head of a panel has them; `exact` gives the round numbers of an axis as they are. */
+const number = (digits, unit, scale = 1) => ({
+  show: (value) => `${(value * scale).toFixed(digits(value))}${unit}`,
+  exact: (value) => (value === 0 ? "0" : `${Number((value * scale).toPrecision(6))}${unit}`),
+});
+const orElse = (small, isSmall, large) => ({
+  show: (value) => (isSmall(value) ? small : large).show(value),
+  exact: (value) => (isSmall(value) ? small : large).exact(value),
+});
+const oneBelowTen = (value) => (value > 0 && value < 10 ? 1 : 0);
+const percent = number(oneBelowTen, " %");
+const rate = number(oneBelowTen, "/s");
+const count = number(() => 0, "");
+const mean = number(() => 1, "");
+const share = number(() => 2, "");
+const seconds = orElse(
+  number((value) => (value < 0.01 ? 1 : 0), " ms", 1000),
+  (value) => value < 1,
+  number(() => 2, " s"),
+);
+const bytes = orElse(
+  number(() => 1, " kB/s", 1 / 1000),
+  (value) => value < 1_000_000,
+  number(() => 1, " MB/s", 1 / 1_000_000),
+);
 
-/** `max`: a fixed scale; a panel whose figures never come (a GPU, say) is not shown. */
+/** `max`: a fixed scale, `least`: what it shows at least; a panel whose figures never come (a GPU, say) is not shown. */
 const panels = [
-  { title: "Requests", lines: { requests_per_second: "all" }, show: rate },
-  { title: "Errors", lines: { error_percent: "4xx and 5xx" }, show: percent },
+  { title: "Requests", lines: { requests_per_second: "all" }, unit: rate },
+  { title: "Errors", lines: { error_percent: "4xx and 5xx" }, unit: percent, least: 1 },
   {
     title: "Prediction latency",
     lines: { latency_p50_seconds: "p50", latency_p95_seconds: "p95", latency_p99_seconds: "p99" },
-    show: seconds,
+    unit: seconds,
   },
-  { title: "Predictions", lines: { predictions_per_second: "images" }, show: rate },
-  { title: "Confidence", lines: { confidence: "confidence" }, show: share, max: 1 },
-  { title: "Right in use", lines: { live_accuracy: "by feedback" }, show: share, max: 1 },
-  { title: "Queue", lines: { queue_length: "images" }, show: number(0, "") },
-  { title: "Batch size", lines: { batch_size: "images a run" }, show: number(1, "") },
-  { title: "CPU", lines: { cpu_percent: "all cores" }, show: percent, max: 100 },
-  { title: "Memory", lines: { memory_percent: "used" }, show: percent, max: 100 },
-  { title: "Disk", lines: { disk_percent: "used" }, show: percent, max: 100 },
+  { title: "Predictions", lines: { predictions_per_second: "images" }, unit: rate },
+  { title: "Confidence", lines: { confidence: "confidence" }, unit: share, max: 1 },
+  { title: "Right in use", lines: { live_accuracy: "by feedback" }, unit: share, max: 1 },
+  { title: "Queue", lines: { queue_length: "images" }, unit: count, least: 1 },
+  { title: "Batch size", lines: { batch_size: "images a run" }, unit: mean },
+  { title: "CPU", lines: { cpu_percent: "all cores" }, unit: percent, max: 100 },
+  { title: "Memory", lines: { memory_percent: "used" }, unit: percent, max: 100 },
+  { title: "Disk", lines: { disk_percent: "used" }, unit: percent, max: 100 },
   {
     title: "Network",
     lines: { network_receive_bytes_per_second: "in", network_transmit_bytes_per_second: "out" },
-    show: bytes,
+    unit: bytes,
   },
   {
     title: "Disk traffic",
     lines: { disk_read_bytes_per_second: "read", disk_written_bytes_per_second: "written" },
-    show: bytes,
+    unit: bytes,
   },
-  { title: "GPU", lines: { gpu_percent: "computing", gpu_memory_percent: "memory" }, show: percent, max: 100 },
+  { title: "GPU", lines: { gpu_percent: "computing", gpu_memory_percent: "memory" }, unit: percent, max: 100 },
   {
     title: "Training: epochs",
     lines: { training_epoch: "done", training_epochs_planned: "planned" },
-    show: number(0, ""),
+    unit: count,
   },
-  { title: "Training: loss", lines: { training_loss: "train", validation_loss: "validation" }, show: share },
+  { title: "Training: loss", lines: { training_loss: "train", validation_loss: "validation" }, unit: share },
   {
     title: "Training: accuracy",
     lines: { training_accuracy: "train", validation_accuracy: "validation" },
-    show: share,
+    unit: share,
     max: 1,
   },
-  { title: "Training: images", lines: { training_images_per_second: "trained on" }, show: rate },
+  { title: "Training: images", lines: { training_images_per_second: "trained on" }, unit: rate },
 ];
 
 const lineColours = ["--accent", "--second", "--third"];
@@ -94,22 +113,36 @@ view.panels.replaceChildren(...parts.map(({ node }) => node));
 /** All panels show one moment when the pointer is on one of them. */
 const cursor = { sync: { key: "dashboard" }, drag: { x: false, y: false }, points: { size: 6 } };
 
-function createPlot({ lines, show, max }, chart) {
+/** Seconds between two marks of the time axis. */
+const timeSteps = [5, 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200];
+
+/** The time of day, with seconds where they matter. */
+function clockTexts(_plot, ticks, _axis, _space, increment) {
+  const format = new Intl.DateTimeFormat([], {
+    hour: "2-digit",
+    minute: "2-digit",
+    hourCycle: "h23",
+    ...(increment < 60 ? { second: "2-digit" } : {}),
+  });
+  return ticks.map((tick) => format.format(tick * 1000));
+}
+
+function createPlot({ lines, unit, max, least = Number.MIN_VALUE }, chart) {
   const css = getComputedStyle(document.documentElement);
   const colour = (name) => css.getPropertyValue(name).trim();
   const grid = { stroke: colour("--border"), width: 1 };
   const axis = { stroke: colour("--muted"), grid, ticks: { show: false } };
-  const format = (_plot, ticks) => ticks.map((tick) => (tick === null ? "" : show(tick)));
+  const format = (_plot, ticks) => ticks.map((tick) => (tick === null ? "" : unit.exact(tick)));
   return new globalThis.uPlot(
     {
       width: chart.clientWidth || 300,
       height: 140,
       cursor,
       legend: { show: false },
-      scales: { y: { range: (_plot, _low, high) => [0, max ?? Math.max(high, Number.MIN_VALUE) * 1.05] } },
+      scales: { y: { range: (_plot, _low, high) => [0, max ?? Math.max(high * 1.05, least)] } },
       axes: [
-        { ...axis, size: 26, space: 70 },
-        { ...axis, size: 62, values: format },
+        { ...axis, size: 26, space: 62, incrs: timeSteps, values: clockTexts },
+        { ...axis, size: 66, values: format },
       ],
       series: [
         {},
@@ -127,7 +160,7 @@ function createPlot({ lines, show, max }, chart) {
 }
 
 function drawPanel(panel, part, points) {
-  const { lines, show } = panel;
+  const { lines, unit } = panel;
   const { node, value, chart, figures } = part;
   const indices = Object.keys(lines).map((name) => columns.indexOf(name));
   node.hidden = !points.some((row) => indices.some((i) => row[i] !== null));
@@ -138,7 +171,7 @@ function drawPanel(panel, part, points) {
   if (width !== part.plot.width) part.plot.setSize({ width, height: 140 });
   part.plot.setData(data);
   const latest = indices.map((i) => points.findLast((row) => row[i] !== null)?.[i]);
-  const texts = latest.map((figure) => (figure === undefined ? "–" : show(figure)));
+  const texts = latest.map((figure) => (figure === undefined ? "–" : unit.show(figure)));
   value.textContent = figures.length === 0 ? texts[0] : "";
   for (const [i, figure] of figures.entries()) figure.textContent = texts[i];
   const names = Object.values(lines);

@@ -69,7 +69,7 @@ export const predictRoutes = (
             const images = await readImages(request, { maxBytes: limits.maxUploadBytes, maxFiles: 1 }, (body) => [
               (body as z.output<typeof predictJsonSchema>).image,
             ]);
-            return images.map((bytes) => (signal: AbortSignal) => classifier.classify(bytes, signal));
+            return images.map((bytes) => (call) => classifier.classify(bytes, call));
           },
         );
         return {
@@ -113,7 +113,7 @@ export const predictRoutes = (
             const images = await readImages(request, { maxBytes, maxFiles }, (body) =>
               requireCount((body as z.output<typeof batchJsonSchema>).images, maxFiles),
             );
-            return images.map((bytes) => (signal: AbortSignal) => classifier.classify(bytes, signal));
+            return images.map((bytes) => (call) => classifier.classify(bytes, call));
           },
         );
         return {

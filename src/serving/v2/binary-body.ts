@@ -39,6 +39,7 @@ export function inferBody(request: FastifyRequest): InferBody {
     });
   }
   const parsed = inferRequestSchema.safeParse(value);
-  if (!parsed.success) throw new PipelineError("REQUEST_INVALID", z.prettifyError(parsed.error));
+  if (!parsed.success)
+    throw new PipelineError("REQUEST_INVALID", z.prettifyError(parsed.error), { cause: parsed.error });
   return { request: parsed.data, binary: body.subarray(length) };
 }

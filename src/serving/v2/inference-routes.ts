@@ -98,10 +98,10 @@ export const v2InferenceRoutes = (
                 binary,
               });
               return images.map(
-                (image) => (signal: AbortSignal) =>
+                (image) => (call) =>
                   image.kind === "encoded"
-                    ? classifier.classify(image.bytes, signal)
-                    : classifier.classifyImage(image.image, signal),
+                    ? classifier.classify(image.bytes, call)
+                    : classifier.classifyImage(image.image, call),
               );
             },
           );

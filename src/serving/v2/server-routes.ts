@@ -125,7 +125,10 @@ export const v2ServerRoutes = (
       handler: async (request) => {
         const { version: wanted, activate = true } = request.body?.parameters ?? {};
         const selector = { name: request.params.model, version: wanted };
-        const { bundle } = await models.load(selector, { role: activate ? "activate" : "beside" });
+        const { bundle } = await models.load(selector, {
+          role: activate ? "activate" : "beside",
+          requestId: request.id,
+        });
         const { name } = bundle.metadata;
         request.log.info({ model: name, activate, by: actorOf(request).name }, "model loaded");
         return { ...identityOf(name), state: "READY" as const };

@@ -25,7 +25,7 @@ export interface ReadInputOptions {
 export function readInput(request: InferRequest, options: ReadInputOptions): readonly InferImage[] {
   const [input, ...others] = request.inputs;
   if (input === undefined || others.length > 0 || input.name !== "images") {
-    const names = request.inputs.map(({ name }) => name.slice(0, 50)).join(", ");
+    const names = request.inputs.map(({ name }) => quoted(name)).join(", ");
     throw invalid(`expected the one input "images", got ${names}`, "see the model's metadata");
   }
   const [count = 0, ...rest] = input.shape;
@@ -62,7 +62,7 @@ export function readInput(request: InferRequest, options: ReadInputOptions): rea
       return files.map((bytes) => ({ kind: "encoded", bytes }));
     }
     default:
-      throw invalid(`the datatype is ${input.datatype.slice(0, 20)}`, "send UINT8 pixels or BYTES of image files");
+      throw invalid(`the datatype is ${quoted(input.datatype)}`, "send UINT8 pixels or BYTES of image files");
   }
 }
 
@@ -85,7 +85,7 @@ export function requestedOutputs(request: InferRequest): readonly { name: Output
   return wanted.map(({ name, parameters }) => {
     const known = outputNames.find((candidate) => candidate === name);
     if (known === undefined) {
-      throw invalid(`there is no output ${JSON.stringify(name.slice(0, 50))}`, `ask for ${outputNames.join(", ")}`);
+      throw invalid(`there is no output ${quoted(name)}`, `ask for ${outputNames.join(", ")}`);
     }
     const choice = parameters?.binary_data;
     return { name: known, binary: choice === undefined ? byDefault : choice === true };
@@ -138,7 +138,7 @@ export function encodeBinary({ datatype, values }: OutputTensor): Uint8Array {
 function takeBinary(size: string | number | boolean, body: Uint8Array): Uint8Array {
   if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0 || size !== body.length) {
     throw invalid(
-      `binary_data_size is ${String(size).slice(0, 30)}, but ${body.length} bytes follow the JSON`,
+      `binary_data_size is ${typeof size === "number" ? size : quoted(String(size))}, but ${body.length} bytes follow the JSON`,
       "set the header Inference-Header-Content-Length to the length of the JSON",
     );
   }
@@ -183,4 +183,9 @@ function splitBytes(body: Uint8Array): readonly Uint8Array[] {
 
 function invalid(message: string, remedy: string): PipelineError {
   return new PipelineError("REQUEST_INVALID", message, { remedy });
+}
+
+/** What a client wrote, in a message: in quotes, by which the log finds it. */
+function quoted(text: string): string {
+  return JSON.stringify(text.slice(0, 50));
 }
