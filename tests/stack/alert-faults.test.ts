@@ -2,7 +2,16 @@ import { appendFile, chmod, readFile, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { describe, expect, it, vi } from "vitest";
 import { type AlertApp, type Answer, failing, obedient, slow, startAlertApp, startFakeProgram } from "./alert-app.ts";
-import { freePort, hasAlertmanager, hasPrometheus, type Program, remedy, startProgram, waitFor } from "./programs.ts";
+import {
+  freePort,
+  hasAlertmanager,
+  hasPrometheus,
+  type Program,
+  remedy,
+  startAlertmanager,
+  startPrometheus,
+  waitFor,
+} from "./programs.ts";
 
 // Whatever Prometheus and Alertmanager do, the API goes on, says what it could not verify, and loses no edit.
 vi.setConfig({ testTimeout: 180_000 });
@@ -262,26 +271,16 @@ describe.skipIf(!here)(`the real programs${here ? "" : ` (${remedy})`}`, () => {
     };
     await using app = await startAlertApp(urls);
     const startAll = async (): Promise<readonly Program[]> => [
-      await startProgram(
-        "prometheus",
-        [
-          `--config.file=${join(dirname(app.rules), "prometheus.yml")}`,
-          `--storage.tsdb.path=${join(app.folder, "tsdb")}`,
-          `--web.listen-address=127.0.0.1:${prometheusPort}`,
-          "--web.enable-lifecycle",
-        ],
-        `${urls.prometheusUrl}/-/ready`,
-      ),
-      await startProgram(
-        "prometheus-alertmanager",
-        [
-          `--config.file=${app.alertmanager}`,
-          `--storage.path=${join(app.folder, "silences")}`,
-          `--web.listen-address=127.0.0.1:${alertmanagerPort}`,
-          "--cluster.listen-address=",
-        ],
-        `${urls.alertmanagerUrl}/-/ready`,
-      ),
+      await startPrometheus({
+        config: join(dirname(app.rules), "prometheus.yml"),
+        storage: join(app.folder, "tsdb"),
+        port: prometheusPort,
+      }),
+      await startAlertmanager({
+        config: app.alertmanager,
+        storage: join(app.folder, "silences"),
+        port: alertmanagerPort,
+      }),
     ];
     const running = async (): Promise<string> => {
       const rules = await (await fetch(`${urls.prometheusUrl}/api/v1/rules?type=alert`)).text();
