@@ -17,6 +17,7 @@ import { metricTable } from "../../src/observability/metric-table.ts";
 import { createServiceMetrics } from "../../src/observability/metrics.ts";
 import { createProcessMetrics } from "../../src/observability/process-metrics.ts";
 import { createSystemMonitor } from "../../src/observability/system.ts";
+import { trackingProbe } from "../../src/observability/tracking-probe.ts";
 import { createTrainingReporter, trainingMetrics } from "../../src/observability/training-progress.ts";
 import { type RunningServer, type ServerOptions, startServer } from "../../src/serving/server.ts";
 import { tinyMetadata, writeTinyBundle } from "../api/tiny-bundle.ts";
@@ -164,7 +165,14 @@ describe.skipIf(!here)(`the monitoring stack${here ? "" : ` (${remedy})`}`, () =
       workers: 1,
       logger,
       alerts,
-      metricSources: [alerts.source, log.source, processMetrics.source, trainingMetrics(progress), absentParts],
+      metricSources: [
+        alerts.source,
+        log.source,
+        processMetrics.source,
+        trainingMetrics(progress),
+        absentParts,
+        trackingProbe(`http://127.0.0.1:${ports.slow}`),
+      ],
       drift: { window: 400, intervalSeconds: 0 },
     });
     slowOptions = {
