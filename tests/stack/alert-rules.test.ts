@@ -149,13 +149,17 @@ const cases: Readonly<Record<string, RuleCase>> = {
     description: "The mean confidence of recent predictions is 0.500",
   },
   ModelDrift: {
-    series: { model_drift_detected: gauge([0, 5], [1, 5], [0, 5]) },
+    series: {
+      'model_drift_detected{instance="a"}': gauge([0, 5], [1, 5], [0, 5]),
+      // An instance that does not know yet hides no other.
+      'model_drift_detected{instance="b"}': gauge([Number.NaN, 15]),
+    },
     quiet: 4,
     pending: 6,
     firing: 8,
     resolved: 10,
     description:
-      "On 1 of the instances recent images or predictions differ from the reference of the model: its accuracy may be lower than measured",
+      "Recent images or predictions differ from the reference of the model (model_drift_detected is 1): its accuracy may be lower than measured",
   },
   LowFeedbackAccuracy: {
     // Bad from the start, but only then with enough labels; good at the end.
@@ -189,7 +193,10 @@ const cases: Readonly<Record<string, RuleCase>> = {
     description: "The last training ended in an error or fell silent (training_last_run_failed is 1)",
   },
   TrackingUnreachable: {
-    series: { tracking_up: gauge([1, 5], [0, 10], [1, 5]) },
+    series: {
+      'tracking_up{instance="a"}': gauge([1, 5], [0, 10], [1, 5]),
+      'tracking_up{instance="b"}': gauge([Number.NaN, 20]),
+    },
     quiet: 4,
     pending: 9,
     firing: 11,
