@@ -53,8 +53,11 @@ it("is 0 when nobody answers, or too late, and is looked at again only after a w
   // The scrape itself does not wait.
   await probe(all);
   expect(await figure(all)).toBe(1);
-  const becomes = async (expected: number) =>
-    expect.poll(async () => (await probe(all), figure(all)), { timeout: 30_000 }).toBe(expected);
+  const afterProbe = async () => {
+    await probe(all);
+    return figure(all);
+  };
+  const becomes = async (expected: number) => expect.poll(afterProbe, { timeout: 30_000 }).toBe(expected);
   await becomes(0);
   expect(asked).toBe(2);
   await close();

@@ -570,10 +570,10 @@ describe("rule files", () => {
       expect(annotations?.runbook_url, alert).toBe(`docs/runbooks.md#${alert!.toLowerCase()}`);
       // "with value": what it is now, in every text.
       expect(annotations?.description, alert).toMatch(/\{\{.*\$value.*\}\}/);
-      const section = new RegExp(`^## ${alert}\n([^]*?)(?=^## |(?![^]))`, "m").exec(runbooks)?.[1] ?? "";
+      const section = new RegExp(`^## ${alert}\n([\\s\\S]*?)(?=^## |(?![\\s\\S]))`, "m").exec(runbooks)?.[1] ?? "";
       // What it means, where to look, what helps, how to silence it.
       expect(section, alert).toMatch(
-        /^\n[A-Z][^*]{30,}\n\n\*\*First look:\*\* [^]+\n\n\*\*Remedy:\*\* [^]+\n\n\*\*Silence:\*\* `[^`]+`\n/,
+        /^\n[A-Z][^*]{30,}\n\n\*\*First look:\*\* [\s\S]+\n\n\*\*Remedy:\*\* [\s\S]+\n\n\*\*Silence:\*\* `[^`]+`\n/,
       );
       expect(section).toContain(`\`amtool silence add alertname=${alert} `);
     }
