@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import type { Stats } from "node:fs";
-import { lstat, open, realpath, rename, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, lstat, open, realpath, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { PipelineError } from "./errors.ts";
 import { storageError } from "./storage-error.ts";
@@ -8,9 +8,13 @@ import { storageError } from "./storage-error.ts";
 /** Files that are whole or absent, also after a crash: written, flushed to the disk, renamed. */
 
 /** Writes a new file, part after part, and flushes it to the disk. @throws STORAGE_FAILED */
-export async function writeFileDurably(path: string, data: string | Uint8Array | readonly Uint8Array[]): Promise<void> {
+export async function writeFileDurably(
+  path: string,
+  data: string | Uint8Array | readonly Uint8Array[],
+  { mode = 0o666 }: { readonly mode?: number } = {},
+): Promise<void> {
   try {
-    await using file = await open(path, "wx");
+    await using file = await open(path, "wx", mode);
     await writeFile(file, data);
     await file.sync();
   } catch (error) {
@@ -20,7 +24,7 @@ export async function writeFileDurably(path: string, data: string | Uint8Array |
 
 /**
  * Puts a whole file in the place of an old one, if there is one; at no moment half of it is there. A link stays, and the
- * file that it leads to is replaced.
+ * file that it leads to is replaced. The rights of the old file stay: what only its owner may read, nobody else reads.
  * @throws STORAGE_FAILED, also where a device, a folder or anything else that is no regular file has the name
  */
 export async function replaceFile(path: string, data: string | Uint8Array): Promise<void> {
@@ -32,9 +36,12 @@ export async function replaceFile(path: string, data: string | Uint8Array): Prom
     });
   }
   const target = (await kindOf(path)) === undefined ? path : await realpath(path);
+  const old = await stat(target).catch(ignoreMissing);
   const temporary = `${target}.${process.pid}-${randomBytes(4).toString("hex")}.tmp`;
   try {
-    await writeFileDurably(temporary, data);
+    // Never wider than in the end; chmod because the process may mask some of the rights.
+    await writeFileDurably(temporary, data, old === undefined ? {} : { mode: old.mode & 0o777 });
+    if (old !== undefined) await chmod(temporary, old.mode & 0o777);
     await rename(temporary, target);
   } catch (error) {
     await rm(temporary, { force: true });

@@ -3,9 +3,11 @@ import type { Bundle } from "../inference/bundle.ts";
 import { Alerts } from "../observability/alerts/alerts.ts";
 import type { LogLevel } from "../observability/logger.ts";
 import { createProcessMetrics } from "../observability/process-metrics.ts";
+import { trackingProbe } from "../observability/tracking-probe.ts";
 import { trainingMetrics } from "../observability/training-progress.ts";
 import { ApiKeys, readApiKeys } from "../serving/access/api-keys.ts";
 import { type RunningServer, startServer } from "../serving/server.ts";
+import { trackingTarget } from "../tracking/open.ts";
 import { note, type Terminal } from "./display/terminal.ts";
 import { onInterrupt } from "./interrupt.ts";
 import { openConfiguredLog } from "./service-log.ts";
@@ -37,6 +39,8 @@ export async function serveUntilStopped(terminal: Terminal, options: ServeOption
     logger,
   });
   const { window, interval_seconds: intervalSeconds, alpha, psi } = monitoring.drift;
+  const tracking = trackingTarget(config.mlflow.tracking_uri, process.env);
+  const watched = monitoring.tracking_url ?? (tracking.kind === "server" ? tracking.url : undefined);
   await using server = await startServer({
     bundle,
     host: serving.host,
@@ -71,6 +75,7 @@ export async function serveUntilStopped(terminal: Terminal, options: ServeOption
       processMetrics.source,
       alerts.source,
       trainingMetrics(monitoring.training_progress_file),
+      ...(watched === undefined ? [] : [trackingProbe(watched)]),
     ],
     links: { ...(monitoring.grafana_url === null ? {} : { grafana: monitoring.grafana_url }) },
     logger,

@@ -360,6 +360,11 @@ export const metricTable = {
     labels: ["outcome"],
     initialValues: ["completed", "stopped", "failed"],
   },
+  tracking_up: {
+    type: "gauge",
+    help: "1 when the tracking server answers, 0 when it does not; NaN where none is configured",
+    labels: [],
+  },
   tuning_trials: {
     type: "gauge",
     unit: "trials",

@@ -53,6 +53,8 @@ const thresholds = {
   error_rate_threshold: percent,
   response_time_threshold: z.number().positive().max(3600),
   confidence_threshold: z.number().min(0).max(1),
+  queue_threshold: percent,
+  feedback_accuracy_threshold: z.number().min(0).max(1),
 };
 
 export const thresholdsSchema = z
@@ -61,7 +63,8 @@ export const thresholdsSchema = z
   .refine((value) => Object.keys(value).length > 0, "name at least one threshold")
   .meta({
     id: "AlertThresholds",
-    description: "CPU, memory, free disk space and error rate in percent, response time in seconds, confidence 0 to 1",
+    description:
+      "CPU, memory, free disk space, error rate and queue in percent, response time in seconds, confidence and accuracy by feedback 0 to 1",
     examples: [{ cpu_threshold: 85, memory_threshold: 75, error_rate_threshold: 30 }],
   });
 
@@ -69,6 +72,14 @@ export const alertConfigSchema = z
   .looseObject({
     recipients: z.record(z.string(), z.array(z.string())).optional(),
     thresholds: z.record(z.string(), z.number()).optional(),
+    change: z
+      .object({
+        outcome: z.enum(["applied", "unchanged"]),
+        in_force: z.boolean().meta({ description: "Whether the program that loads the file is known to run it" }),
+        unverified: z.array(z.string()).meta({ description: "What could not be looked at, and why" }),
+      })
+      .optional()
+      .meta({ description: "In the answer to a change: how it went" }),
   })
   .meta({ id: "AlertConfig", description: "What is in force now" });
 

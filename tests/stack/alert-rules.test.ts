@@ -6,7 +6,10 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { parse, stringify } from "yaml";
+import { RuleFile } from "../../src/observability/alerts/rule-file.ts";
+import { thresholdNames } from "../../src/observability/alerts/threshold-table.ts";
 import { metricTable } from "../../src/observability/metric-table.ts";
+import { thresholdsSchema } from "../../src/serving/monitoring-schemas.ts";
 import { hasPrometheus, remedy } from "./programs.ts";
 
 const root = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
@@ -45,6 +48,9 @@ const ok = 'api_requests_total{method="POST",endpoint="/predict",status="200"}';
 const failed = 'api_requests_total{method="POST",endpoint="/predict",status="500"}';
 const bucket = (le: string) => `api_request_duration_seconds_bucket{method="POST",endpoint="/predict",le="${le}"}`;
 
+const within = bucket("0.5");
+const all = 'api_request_duration_seconds_count{method="POST",endpoint="/predict"}';
+
 interface RuleCase {
   /** Series of the time in which all is well, then not, then well again. */
   readonly series: Readonly<Record<string, string>>;
@@ -57,6 +63,8 @@ interface RuleCase {
   readonly labels?: Readonly<Record<string, string>>;
   /** Between two values of the series, and two evaluations; default 1m and 15s. */
   readonly interval?: string;
+  /** Values after a restart at which it fires again (or still); default 30. */
+  readonly again?: number;
 }
 
 const cases: Readonly<Record<string, RuleCase>> = {
@@ -74,10 +82,10 @@ const cases: Readonly<Record<string, RuleCase>> = {
     pending: 5,
     firing: 7,
     resolved: 10,
-    description: "Prometheus gets no answer from cifar-api:8000 of the API",
+    description: "Prometheus gets no answer from cifar-api:8000 of the API: up is 0",
     labels: { job: "cifar10-api", instance: "cifar-api:8000" },
   },
-  SlowAPIResponse: {
+  HighResponseTime: {
     // All within 2 s, then all between 2 and 5 s: the quantile is 2 + 0.95 * 3.
     series: {
       [bucket("1")]: counter([60, 10], [0, 15], [60, 20]),
@@ -100,12 +108,12 @@ const cases: Readonly<Record<string, RuleCase>> = {
     description: "The queue was 90% full; when it is full, requests are refused",
   },
   LogLinesLost: {
-    series: { 'log_failures_total{destination="cifar10-api_app.log"}': counter([0, 5], [10, 5], [0, 10]) },
+    series: { 'log_failures_total{destination="cifar10-api_app.log"}': counter([0, 5], [10, 7], [0, 10]) },
     quiet: 4,
     pending: 6,
-    firing: 9,
-    resolved: 18,
-    description: "cifar10-api_app.log does not take log lines",
+    firing: 11,
+    resolved: 20,
+    description: "cifar10-api_app.log did not take 50 log lines in five minutes",
     labels: { destination: "cifar10-api_app.log" },
   },
   LowDiskSpace: {
@@ -141,24 +149,28 @@ const cases: Readonly<Record<string, RuleCase>> = {
     description: "The mean confidence of recent predictions is 0.500",
   },
   ModelDrift: {
-    series: { model_drift_detected: gauge([0, 5], [1, 5], [0, 5]) },
+    series: {
+      'model_drift_detected{instance="a"}': gauge([0, 5], [1, 5], [0, 5]),
+      // An instance that does not know yet hides no other.
+      'model_drift_detected{instance="b"}': gauge([Number.NaN, 15]),
+    },
     quiet: 4,
     pending: 6,
     firing: 8,
     resolved: 10,
     description:
-      "Recent images or predictions differ from the reference of the model: its accuracy may be lower than measured",
+      "Recent images or predictions differ from the reference of the model (model_drift_detected is 1): its accuracy may be lower than measured",
   },
   LowFeedbackAccuracy: {
     // Bad from the start, but only then with enough labels; good at the end.
     series: {
       model_live_accuracy_ratio: gauge([0.5, 15], [0.9, 5]),
-      'model_feedback_total{outcome="right"}': gauge([10, 5], [20, 15]),
-      'model_feedback_total{outcome="wrong"}': gauge([10, 5], [20, 15]),
+      'model_feedback_total{outcome="right"}': counter([2, 5], [4, 14]),
+      'model_feedback_total{outcome="wrong"}': counter([2, 5], [4, 14]),
     },
     quiet: 4,
     pending: 9,
-    firing: 11,
+    firing: 13,
     resolved: 15,
     description: "Only 50% of the predictions whose true label was reported were right",
   },
@@ -167,17 +179,33 @@ const cases: Readonly<Record<string, RuleCase>> = {
     quiet: 4,
     firing: 7,
     resolved: 20,
-    description: "A model failed its self-check and was not taken into service; the old one still answers",
+    description:
+      "A model failed its self-check (1 in ten minutes) and was not taken into service; the old one still answers",
     labels: { outcome: "refused" },
+    // It happens once: what matters is that a restart does not hide it while it is recent.
+    again: 2,
   },
   TrainingFailed: {
     series: { training_last_run_failed: gauge([0, 5], [1, 5], [0, 5]) },
     quiet: 4,
     firing: 5,
     resolved: 10,
-    description: "The last training ended in an error or fell silent",
+    description: "The last training ended in an error or fell silent (training_last_run_failed is 1)",
+  },
+  TrackingUnreachable: {
+    series: {
+      'tracking_up{instance="a"}': gauge([1, 5], [0, 10], [1, 5]),
+      'tracking_up{instance="b"}': gauge([Number.NaN, 20]),
+    },
+    quiet: 4,
+    pending: 9,
+    firing: 11,
+    resolved: 15,
+    description:
+      "The tracking server does not answer (tracking_up is 0); trainings keep their records on disk meanwhile",
   },
   ErrorBudgetBurnFast: {
+    interval: "1m",
     // One of five fails for an hour; the short window ends the alert soon after the errors end.
     series: { [ok]: counter([60, 120], [48, 70], [60, 60]), [failed]: counter([0, 120], [12, 70], [0, 60]) },
     quiet: 120,
@@ -187,6 +215,7 @@ const cases: Readonly<Record<string, RuleCase>> = {
     description: "20% of the predictions of the last hour failed: the budget of 30 days is gone in two days",
   },
   ErrorBudgetBurn: {
+    interval: "1m",
     // One of ten for six hours.
     series: { [ok]: counter([60, 420], [54, 370], [60, 120]), [failed]: counter([0, 420], [6, 370], [0, 120]) },
     quiet: 420,
@@ -204,19 +233,49 @@ const cases: Readonly<Record<string, RuleCase>> = {
     resolved: 4460 + 400,
     description: "2% of the predictions of the last three days failed: the objective will be missed",
   },
+  LatencyBudgetBurnFast: {
+    interval: "1m",
+    series: { [within]: counter([60, 120], [12, 70], [60, 60]), [all]: counter([60, 250]) },
+    quiet: 120,
+    pending: 126,
+    firing: 189,
+    resolved: 200,
+    description:
+      "80% of the predictions of the last hour took longer than half a second: the budget of 30 days is gone in two days",
+  },
+  LatencyBudgetBurn: {
+    interval: "1m",
+    series: { [within]: counter([60, 420], [30, 370], [60, 120]), [all]: counter([60, 910]) },
+    quiet: 420,
+    pending: 500,
+    firing: 789,
+    resolved: 840,
+    description:
+      "50% of the predictions of the last six hours took longer than half a second: the budget of 30 days is gone in five days",
+  },
+  LatencyBudgetBurnSlow: {
+    series: { [within]: counter([300, 12], [240, 880], [300, 100]), [all]: counter([300, 992]) },
+    interval: "5m",
+    quiet: 60,
+    firing: 4450,
+    resolved: 4460 + 400,
+    description:
+      "20% of the predictions of the last three days took longer than half a second: the objective will be missed",
+  },
 };
 
-function promtoolTest(name: string, test: RuleCase): string {
+interface Expected {
+  readonly minutes: number;
+  readonly fires: boolean;
+}
+
+/** What promtool is to see of one alert with these series. */
+function promtoolTest(name: string, test: RuleCase, expected: readonly Expected[], series = test.series): string {
   const rule = alerts.find(({ alert }) => alert === name)!;
   const firing = {
     exp_labels: { ...test.labels, ...rule.labels },
     exp_annotations: { ...rule.annotations, description: test.description },
   };
-  const at = (minutes: number, expected: readonly unknown[]) => ({
-    eval_time: `${minutes}m`,
-    alertname: name,
-    exp_alerts: expected,
-  });
   return stringify({
     rule_files: ruleFiles,
     evaluation_interval: test.interval ?? "15s",
@@ -224,16 +283,45 @@ function promtoolTest(name: string, test: RuleCase): string {
       {
         name,
         interval: test.interval ?? "1m",
-        input_series: Object.entries(test.series).map(([series, values]) => ({ series, values })),
-        alert_rule_test: [
-          at(test.quiet, []),
-          ...(test.pending === undefined ? [] : [at(test.pending, [])]),
-          at(test.firing, [firing]),
-          at(test.resolved, []),
-        ],
+        input_series: Object.entries(series).map(([each, values]) => ({ series: each, values })),
+        alert_rule_test: expected.map(({ minutes, fires }) => ({
+          eval_time: `${minutes}m`,
+          alertname: name,
+          exp_alerts: fires ? [firing] : [],
+        })),
       },
     ],
   });
+}
+
+const lifeOf = ({ quiet, pending, firing, resolved }: RuleCase): Expected[] => [
+  { minutes: quiet, fires: false },
+  ...(pending === undefined ? [] : [{ minutes: pending, fires: false }]),
+  { minutes: firing, fires: true },
+  { minutes: resolved, fires: false },
+];
+
+const stepOf = ({ interval = "1m" }: RuleCase): number => Number.parseInt(interval, 10);
+
+/**
+ * The values up to one, then a restart of the API: the series is marked as ended, counters begin at 0, and all goes on as
+ * before.
+ */
+function restarted(series: string, values: string, at: number): string {
+  const numbers = values.split(" ").map(Number);
+  const [before, last] = [numbers[at - 1]!, numbers[at]!];
+  const isCounter = /_(total|bucket|count|sum)\b/.test(series);
+  const after = Array.from({ length: 40 }, (_, i) => (isCounter ? i * (last - before) : last));
+  return [...numbers.slice(0, at + 1), "stale", ...after].join(" ");
+}
+
+const mapSeries = (test: RuleCase, change: (series: string, values: string) => string): Record<string, string> =>
+  Object.fromEntries(Object.entries(test.series).map(([series, values]) => [series, change(series, values)]));
+
+async function expectSuccess(text: string): Promise<void> {
+  const { status, output } = await promtool(text);
+  expect(output).toContain("SUCCESS");
+  expect(status).toBe(0);
 }
 
 async function promtool(text: string): Promise<{ status: number | null; output: string }> {
@@ -251,14 +339,80 @@ describe.skipIf(!hasPrometheus)(`alert rules${hasPrometheus ? "" : ` (${remedy})
   });
 
   it.each(Object.entries(cases))("%s stays quiet, waits, fires and resolves", async (name, test) => {
-    const { status, output } = await promtool(promtoolTest(name, test));
-    expect(output).toContain("SUCCESS");
-    expect(status).toBe(0);
+    await expectSuccess(promtoolTest(name, test, lifeOf(test)));
   });
+
+  it.each(Object.entries(cases))("%s survives a restart in the midst of the trouble", async (name, test) => {
+    const step = stepOf(test);
+    const series = mapSeries(test, (each, values) => restarted(each, values, Math.floor(test.firing / step)));
+    const again = { minutes: test.firing + (test.again ?? 30) * step, fires: true };
+    await expectSuccess(promtoolTest(name, test, [{ minutes: test.firing, fires: true }, again], series));
+  });
+
+  it.each(Object.entries(cases))("%s makes nothing of a restart when all is well", async (name, test) => {
+    // As at the end, when all is well again, from the start.
+    const series = mapSeries(test, (each, values) => {
+      const [before, last] = values.split(" ").slice(-2).map(Number) as [number, number];
+      const isCounter = /_(total|bucket|count|sum)\b/.test(each);
+      const well = Array.from({ length: 20 }, (_, i) => (isCounter ? i * (last - before) : last));
+      return restarted(each, well.join(" "), 19);
+    });
+    const minutes = [10, 20, 21, 22, 23, 24, 25, 30, 40, 55].map((value) => value * stepOf(test));
+    const expected = minutes.map((at) => ({ minutes: at, fires: false }));
+    await expectSuccess(promtoolTest(name, test, expected, series));
+  });
+
+  it.each(Object.entries(cases).filter(([name]) => name !== "APIServiceDown"))(
+    "%s is silent when a series is missing",
+    async (name, test) => {
+      const minutes = [test.quiet, test.firing, test.resolved];
+      const expected = minutes.map((at) => ({ minutes: at, fires: false }));
+      const series = Object.entries(test.series);
+      // Each alone, and all. The ratio of errors has no need of a status that nobody has ever had.
+      const missing = name.startsWith("ErrorBudget") ? [failed] : series.map(([each]) => each);
+      for (const gone of missing) {
+        // Of the buckets and outcomes of one metric one alone tells nothing wrong.
+        const metric = gone.split("{")[0]!;
+        const rest = series.filter(([each]) =>
+          name.startsWith("ErrorBudget") ? each !== gone : !each.startsWith(metric),
+        );
+        await expectSuccess(promtoolTest(name, test, expected, Object.fromEntries(rest)));
+      }
+      await expectSuccess(promtoolTest(name, test, expected, {}));
+    },
+  );
+
+  it("fire for a service that is down also when none of its own series is there, or it is not known at all", async () => {
+    const test = cases.APIServiceDown!;
+    const fires = [{ minutes: 7, fires: true }];
+    await expectSuccess(promtoolTest("APIServiceDown", test, fires));
+    const unknown = { ...test, description: "Prometheus gets no answer from any instance of the API: none is known" };
+    const labels = { job: "cifar10-api" };
+    for (const series of [{}, { 'up{job="prometheus",instance="localhost:9090"}': gauge([1, 15]) }]) {
+      await expectSuccess(promtoolTest("APIServiceDown", { ...unknown, labels }, fires, series));
+    }
+  });
+
+  it.each(["HighResponseTime", "LatencyBudgetBurnFast"])(
+    "%s is silent in idle minutes, whose quantiles are NaN, and fires for the slow burst after them",
+    async (name) => {
+      const test = cases[name]!;
+      const expectedAt = [5, 12, 15, 17, 20, 21, 24].map((minutes) => ({ minutes, fires: false }));
+      const phases = (slow: number) => counter([60, 8], [0, 14], [slow, 40]);
+      const series = { [within]: phases(0), [bucket("1")]: phases(0), [bucket("2")]: phases(0) };
+      const whole = { [bucket("5")]: phases(600), [bucket("+Inf")]: phases(600), [all]: phases(600) };
+      const burst: RuleCase = {
+        ...test,
+        description: name === "HighResponseTime" ? test.description : test.description.replace("80%", "98.48%"),
+      };
+      const fires = { minutes: 62, fires: true };
+      await expectSuccess(promtoolTest(name, burst, [...expectedAt, fires], { ...series, ...whole }));
+    },
+  );
 
   it("are tested by a test that can fail", async () => {
     const wrong = { ...cases.HighCPUUsage!, series: { system_cpu_usage_percent: gauge([80, 20]) } };
-    const { status, output } = await promtool(promtoolTest("HighCPUUsage", wrong));
+    const { status, output } = await promtool(promtoolTest("HighCPUUsage", wrong, lifeOf(wrong)));
     expect(status).not.toBe(0);
     expect(output).toContain("FAILED");
   });
@@ -312,7 +466,87 @@ describe.skipIf(!hasPrometheus)(`alert rules${hasPrometheus ? "" : ` (${remedy})
   });
 });
 
+describe.skipIf(!hasPrometheus)(`recorded series${hasPrometheus ? "" : ` (${remedy})`}`, () => {
+  const recorded = rules.flatMap(({ record }) => (record === undefined ? [] : [record]));
+  /** Values at a time, or nothing at all. */
+  const expectRecorded = (
+    series: Readonly<Record<string, string>>,
+    samples: Readonly<Record<string, number | undefined>>,
+    minutes = 30,
+  ) =>
+    expectSuccess(
+      stringify({
+        rule_files: ruleFiles,
+        evaluation_interval: "1m",
+        tests: [
+          {
+            interval: "1m",
+            input_series: Object.entries(series).map(([each, values]) => ({ series: each, values })),
+            promql_expr_test: Object.entries(samples).map(([record, value]) => ({
+              expr: record,
+              eval_time: `${minutes}m`,
+              exp_samples: value === undefined ? [] : [{ labels: record, value }],
+            })),
+          },
+        ],
+      }),
+    );
+  const of = (part: string, value: number | undefined) =>
+    Object.fromEntries(recorded.filter((name) => name.includes(part)).map((name) => [name, value]));
+  const traffic = {
+    [ok]: counter([75, 60]),
+    [failed]: counter([25, 60]),
+    [within]: counter([50, 60]),
+    [bucket("1")]: counter([100, 60]),
+    [bucket("+Inf")]: counter([100, 60]),
+    [all]: counter([100, 60]),
+  };
+  const steady = { ...of("error_ratio", 0.25), ...of("slow_ratio", 0.5) };
+
+  it("are absent, not zero, where what they are made of is missing", async () => {
+    await expectRecorded(
+      {},
+      { ...of("error_ratio", undefined), ...of("slow_ratio", undefined), ...of("_5m", undefined) },
+    );
+    await expectRecorded({ [all]: traffic[all]! }, of("slow_ratio", undefined));
+    await expectRecorded({ [within]: traffic[within]! }, of("slow_ratio", undefined));
+  });
+
+  it("are zero where nothing has ever failed", async () => {
+    await expectRecorded({ [ok]: traffic[ok]! }, of("error_ratio", 0));
+  });
+
+  it("are the same before and after a restart", async () => {
+    await expectRecorded(traffic, steady);
+    const again = Object.fromEntries(
+      Object.entries(traffic).map(([each, values]) => [each, restarted(each, values, 20)]),
+    );
+    await expectRecorded(again, steady, 21);
+    await expectRecorded(again, { ...steady, "api:request_duration_seconds:p50_5m": 0.5 }, 50);
+    expect(Object.keys(steady)).toHaveLength(10);
+  });
+});
+
 describe("rule files", () => {
+  it("have the thresholds of the specification, each at the alert that the API changes", () => {
+    expect(new RuleFile(readFileSync(ruleFiles[0]!, "utf8")).thresholds).toEqual({
+      error_rate_threshold: 50,
+      disk_threshold: 50,
+      cpu_threshold: 80,
+      memory_threshold: 70,
+      response_time_threshold: 2,
+      confidence_threshold: 0.6,
+      queue_threshold: 80,
+      feedback_accuracy_threshold: 0.7,
+    });
+    expect(Object.keys(thresholdsSchema.shape).sort()).toEqual([...thresholdNames].sort());
+    const severity = (name: string) => alerts.find(({ alert }) => alert === name)?.labels?.severity;
+    for (const name of ["HighAPIErrorRate", "LowDiskSpace", "APIServiceDown"]) expect(severity(name)).toBe("critical");
+    for (const name of ["HighCPUUsage", "HighMemoryUsage", "HighResponseTime", "LowModelConfidence"]) {
+      expect(severity(name)).toBe("warning");
+    }
+  });
+
   it("use only metrics of the table, recorded ones and Prometheus' own", () => {
     const recorded = rules.flatMap(({ record }) => (record === undefined ? [] : [record]));
     for (const { expr } of rules) {
@@ -334,7 +568,14 @@ describe("rule files", () => {
       expect(labels?.service, alert).toMatch(/^cifar10-/);
       expect(annotations?.summary, alert).toMatch(/\S/);
       expect(annotations?.runbook_url, alert).toBe(`docs/runbooks.md#${alert!.toLowerCase()}`);
-      expect(runbooks).toMatch(new RegExp(`^## ${alert}$`, "m"));
+      // "with value": what it is now, in every text.
+      expect(annotations?.description, alert).toMatch(/\{\{.*\$value.*\}\}/);
+      const section = new RegExp(`^## ${alert}\n([\\s\\S]*?)(?=^## |(?![\\s\\S]))`, "m").exec(runbooks)?.[1] ?? "";
+      // What it means, where to look, what helps, how to silence it.
+      expect(section, alert).toMatch(
+        /^\n[A-Z][^*]{30,}\n\n\*\*First look:\*\* [\s\S]+\n\n\*\*Remedy:\*\* [\s\S]+\n\n\*\*Silence:\*\* `[^`]+`\n/,
+      );
+      expect(section).toContain(`\`amtool silence add alertname=${alert} `);
     }
   });
 });

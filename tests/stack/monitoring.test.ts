@@ -17,11 +17,21 @@ import { metricTable } from "../../src/observability/metric-table.ts";
 import { createServiceMetrics } from "../../src/observability/metrics.ts";
 import { createProcessMetrics } from "../../src/observability/process-metrics.ts";
 import { createSystemMonitor } from "../../src/observability/system.ts";
+import { trackingProbe } from "../../src/observability/tracking-probe.ts";
 import { createTrainingReporter, trainingMetrics } from "../../src/observability/training-progress.ts";
 import { type RunningServer, type ServerOptions, startServer } from "../../src/serving/server.ts";
 import { tinyMetadata, writeTinyBundle } from "../api/tiny-bundle.ts";
 import { type MailSink, startMailSink } from "./mail-sink.ts";
-import { freePort, hasAlertmanager, hasPrometheus, type Program, remedy, startProgram, waitFor } from "./programs.ts";
+import {
+  freePort,
+  hasAlertmanager,
+  hasPrometheus,
+  type Program,
+  remedy,
+  startAlertmanager,
+  startPrometheus,
+  waitFor,
+} from "./programs.ts";
 
 // The whole way with the real programs: load -> metric -> rule -> firing -> route -> mail -> resolved. Thresholds, routes,
 // texts and inhibitions are those of monitoring/; only the times are short.
@@ -155,7 +165,14 @@ describe.skipIf(!here)(`the monitoring stack${here ? "" : ` (${remedy})`}`, () =
       workers: 1,
       logger,
       alerts,
-      metricSources: [alerts.source, log.source, processMetrics.source, trainingMetrics(progress), absentParts],
+      metricSources: [
+        alerts.source,
+        log.source,
+        processMetrics.source,
+        trainingMetrics(progress),
+        absentParts,
+        trackingProbe(`http://127.0.0.1:${ports.slow}`),
+      ],
       drift: { window: 400, intervalSeconds: 0 },
     });
     slowOptions = {
@@ -168,27 +185,16 @@ describe.skipIf(!here)(`the monitoring stack${here ? "" : ` (${remedy})`}`, () =
       logger,
     };
     slow = await startServer(slowOptions);
-    alertmanager = await startProgram(
-      "prometheus-alertmanager",
-      [
-        `--config.file=${files.alertmanager}`,
-        `--storage.path=${join(root, "alertmanager")}`,
-        `--web.listen-address=127.0.0.1:${ports.alertmanager}`,
-        "--cluster.listen-address=",
-      ],
-      `${urls.alertmanager}/-/ready`,
-    );
-    prometheus = await startProgram(
-      "prometheus",
-      [
-        `--config.file=${files.prometheus}`,
-        `--storage.tsdb.path=${join(root, "prometheus")}`,
-        `--web.listen-address=127.0.0.1:${ports.prometheus}`,
-        "--web.enable-lifecycle",
-        "--rules.alert.resend-delay=2s",
-      ],
-      `${urls.prometheus}/-/ready`,
-    );
+    alertmanager = await startAlertmanager({
+      config: files.alertmanager,
+      storage: join(root, "alertmanager"),
+      port: ports.alertmanager,
+    });
+    prometheus = await startPrometheus({
+      config: files.prometheus,
+      storage: join(root, "prometheus"),
+      port: ports.prometheus,
+    });
     await waitFor("both targets up", async () => (await query('sum(up{job="cifar10-api"})')) === 2);
     // On a slow machine the API counts as down until Prometheus' first look at it: that has to be over, and told.
     await waitFor("no alert", async () => (await alertsNow()).length === 0);
@@ -290,14 +296,14 @@ describe.skipIf(!here)(`the monitoring stack${here ? "" : ` (${remedy})`}`, () =
         await Promise.all([predict(quick.url), ...Array.from({ length: 8 }, () => predict(slow.url))]);
       }
     })();
-    const slowMail = await mailOf("SlowAPIResponse", "FIRING");
+    const slowMail = await mailOf("HighResponseTime", "FIRING");
     const unsure = await mailOf("LowModelConfidence", "FIRING");
     expect(slowMail.to).toEqual(["team@example.com"]);
     expect(unsure.parts["text/plain"]).toMatch(/mean confidence of recent predictions is 0\.[0-5]/);
     // Grouping: a mail tells of all that its group has, by service and severity.
     const both = await sink.find("both in one mail", ({ parts }) => {
       const text = parts["text/plain"] ?? "";
-      return text.includes("FIRING: SlowAPIResponse ") && text.includes("FIRING: LowModelConfidence ");
+      return text.includes("FIRING: HighResponseTime ") && text.includes("FIRING: LowModelConfidence ");
     });
     expect(both.headers.subject).toBe("[FIRING:2] warning 2 alerts (cifar10-api)");
     traffic.abort();
@@ -307,7 +313,7 @@ describe.skipIf(!here)(`the monitoring stack${here ? "" : ` (${remedy})`}`, () =
     await load(confident);
     for (let i = 0; i < 200; i++) expect(await predict(quick.url, model)).toBe(200);
     await mailOf("LowModelConfidence", "RESOLVED");
-    await mailOf("SlowAPIResponse", "RESOLVED");
+    await mailOf("HighResponseTime", "RESOLVED");
   });
 
   it("tells of an instance that is down, keeps its other troubles out of the mail, and tells when it is back", async () => {

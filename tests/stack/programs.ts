@@ -47,6 +47,40 @@ export async function startProgram(command: string, args: readonly string[], rea
   return program;
 }
 
+interface Place {
+  readonly config: string;
+  /** A folder of its own. */
+  readonly storage: string;
+  readonly port: number;
+}
+
+/** As the stack starts it, but for times. */
+export const startPrometheus = ({ config, storage, port }: Place): Promise<Program> =>
+  startProgram(
+    "prometheus",
+    [
+      `--config.file=${config}`,
+      `--storage.tsdb.path=${storage}`,
+      `--web.listen-address=127.0.0.1:${port}`,
+      "--web.enable-lifecycle",
+      "--rules.alert.resend-delay=2s",
+    ],
+    `http://127.0.0.1:${port}/-/ready`,
+  );
+
+/** As the stack starts it. */
+export const startAlertmanager = ({ config, storage, port }: Place): Promise<Program> =>
+  startProgram(
+    "prometheus-alertmanager",
+    [
+      `--config.file=${config}`,
+      `--storage.path=${storage}`,
+      `--web.listen-address=127.0.0.1:${port}`,
+      "--cluster.listen-address=",
+    ],
+    `http://127.0.0.1:${port}/-/ready`,
+  );
+
 /** Asks again and again until there is an answer that is not undefined, null or false. */
 export async function waitFor<T>(what: string, ask: () => Promise<T> | T, seconds = 60): Promise<NonNullable<T>> {
   const until = performance.now() + seconds * 1000;

@@ -347,6 +347,18 @@ export const dashboards: readonly DashboardDefinition[] = [
           steps: [1, 14.4],
         }),
         stat("Burn Rate, 6 h", "none", "api:error_ratio:rate6h / 0.01", "6 pages", { steps: [1, 6] }),
+        stat(
+          "Latency, 1 h",
+          "percentunit",
+          "1 - api:slow_ratio:rate1h",
+          "Predictions within half a second; objective 95 %",
+        ),
+        stat(
+          "Latency, 3 d",
+          "percentunit",
+          "1 - api:slow_ratio:rate3d",
+          "Predictions within half a second; objective 95 %",
+        ),
         stat("Firing", "none", firing, "Alerts that fire now", { steps: [1, 1] }),
       ],
       History: [
@@ -358,6 +370,8 @@ export const dashboards: readonly DashboardDefinition[] = [
             "30 m": "api:error_ratio:rate30m / 0.01",
             "1 h": "api:error_ratio:rate1h / 0.01",
             "6 h": "api:error_ratio:rate6h / 0.01",
+            "latency, 5 m": "api:slow_ratio:rate5m / 0.05",
+            "latency, 1 h": "api:slow_ratio:rate1h / 0.05",
           },
           "How many times faster than allowed the error budget is spent",
           { width: 12 },
@@ -429,6 +443,12 @@ export const dashboards: readonly DashboardDefinition[] = [
           {
             steps: [1, 1],
           },
+        ),
+        stat(
+          "Tracking Server",
+          "bool_on_off",
+          `min(${m("tracking_up")})`,
+          "Whether it answers; empty where none is watched",
         ),
         stat("Epoch", "none", `max(${m("training_epoch")})`, "Finished epochs"),
         stat("Step", "none", `max(${m("training_step")})`, "Optimiser steps done"),

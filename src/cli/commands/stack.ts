@@ -89,6 +89,9 @@ async function up(terminal: Terminal, options: StackArguments): Promise<void> {
       requireTls: env.SMTP_REQUIRE_TLS === "true",
     },
   });
+  for (const path of files.kept) {
+    note(terminal, `${path} was changed by hand and is kept; as it would be now: ${path}.generated`);
+  }
   const ports = {
     prometheus: Number(new URL(urls.prometheus).port),
     alertmanager: Number(new URL(urls.alertmanager).port),

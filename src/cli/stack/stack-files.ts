@@ -35,30 +35,57 @@ export interface StackFiles {
   /** The project's own rule file: thresholds changed through the API stay there. */
   readonly rules: string;
   readonly alertmanager: string;
+  /** Those that somebody has changed by hand: they were left as they are. */
+  readonly kept: readonly string[];
 }
 
 /**
  * The configuration of the containers with the addresses of this machine. Recipients that were changed in an earlier
- * copy are kept. @throws CONFIG_INVALID
+ * copy are kept; a copy that was changed by hand is left as it is, and the new one lies beside it, with `.generated`
+ * after its name. @throws CONFIG_INVALID
  */
 export async function writeStackFiles(options: StackFilesOptions): Promise<StackFiles> {
   const { source, target } = options;
-  const files: StackFiles = {
+  const files = {
     prometheus: join(target, "prometheus.yml"),
     rules: resolve(source, "prometheus", "alert_rules.yml"),
     alertmanager: join(target, "alertmanager.yml"),
   };
   await mkdir(join(target, "templates"), { recursive: true });
-  await replaceFile(files.prometheus, await prometheusFor(options));
-  const earlier = await readFile(files.alertmanager, "utf8").catch((error: unknown) => {
+  const kept: string[] = [];
+  const write = async (path: string, text: string, essence: (text: string) => string): Promise<void> => {
+    const [earlier, generated] = [await readIfThere(path), await readIfThere(`${path}.generated`)];
+    await replaceFile(`${path}.generated`, text);
+    if (earlier === undefined) return replaceFile(path, text);
+    if (generated === undefined || essence(earlier) !== essence(generated)) {
+      if (essence(earlier) !== essence(text)) kept.push(path);
+      return;
+    }
+    await replaceFile(path, essence === asItIs ? text : withRecipientsOf(text, earlier));
+  };
+  await write(files.prometheus, await prometheusFor(options), asItIs);
+  await write(files.alertmanager, await alertmanagerFor(options), withoutRecipients);
+  // Addresses of people.
+  for (const path of [files.alertmanager, `${files.alertmanager}.generated`]) await chmod(path, 0o600);
+  await copyFile(join(source, "alertmanager", "templates", "email.tmpl"), join(target, "templates", "email.tmpl"));
+  return { ...files, kept };
+}
+
+const asItIs = (text: string): string => text;
+
+/** The API changes them: that is no change by hand. */
+const withoutRecipients = (text: string): string => new AlertmanagerFile(text).withRecipients(["somebody@example.com"]);
+
+const withRecipientsOf = (text: string, earlier: string): string =>
+  new AlertmanagerFile(text).withRecipients(new AlertmanagerFile(earlier).recipients);
+
+async function readIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
     if (isMissing(error)) return undefined;
     throw error;
-  });
-  await replaceFile(files.alertmanager, await alertmanagerFor(options, earlier));
-  // Addresses of people.
-  await chmod(files.alertmanager, 0o600);
-  await copyFile(join(source, "alertmanager", "templates", "email.tmpl"), join(target, "templates", "email.tmpl"));
-  return files;
+  }
 }
 
 async function prometheusFor({ source, addresses }: StackFilesOptions): Promise<string> {
@@ -80,7 +107,7 @@ async function prometheusFor({ source, addresses }: StackFilesOptions): Promise<
   return document.toString();
 }
 
-async function alertmanagerFor({ source, smtp }: StackFilesOptions, earlier: string | undefined): Promise<string> {
+async function alertmanagerFor({ source, smtp }: StackFilesOptions): Promise<string> {
   const document = await readDocument(join(source, "alertmanager", "alertmanager.yml"));
   const global: Readonly<Record<string, unknown>> = {
     smtp_smarthost: smtp.smarthost,
@@ -90,10 +117,7 @@ async function alertmanagerFor({ source, smtp }: StackFilesOptions, earlier: str
     smtp_require_tls: smtp.requireTls,
   };
   for (const [key, value] of Object.entries(global)) if (value !== undefined) document.setIn(["global", key], value);
-  const text = document.toString();
-  return earlier === undefined
-    ? text
-    : new AlertmanagerFile(text).withRecipients(new AlertmanagerFile(earlier).recipients);
+  return document.toString();
 }
 
 async function readDocument(path: string): Promise<Document.Parsed> {

@@ -37,6 +37,9 @@ export const monitoringSection = z
     prometheus_url: address().describe("Address of Prometheus, for /alerts/*. null: none."),
     alertmanager_url: address().describe("Address of Alertmanager, for /alerts/*. null: none."),
     grafana_url: address().describe("Address of Grafana, as a link on the page. null: none."),
+    tracking_url: address().describe(
+      "Address of the tracking server that is watched. null: that of mlflow.tracking_uri, where it is one.",
+    ),
     rules_file: pathText()
       .default("monitoring/prometheus/alert_rules.yml")
       .describe("Rule file that Prometheus loads; POST /alerts/thresholds changes it."),

@@ -1,6 +1,6 @@
 import { type Document, isMap, isScalar, isSeq, type Scalar, type YAMLMap } from "yaml";
 import { PipelineError } from "../../base/errors.ts";
-import { applyEdits, parseYaml, rangeOf, type TextEdit } from "./text-edit.ts";
+import { applyEdits, lineOf, parseYaml, rangeOf, type TextEdit } from "./text-edit.ts";
 
 export type Recipients = Readonly<Record<string, readonly string[]>>;
 
@@ -32,6 +32,16 @@ export class AlertmanagerFile {
   get recipients(): Recipients {
     return Object.fromEntries(
       [...this.#receivers()].map(([severity, receiver]) => [severity, this.#addresses(receiver).flatMap(split)]),
+    );
+  }
+
+  /** Where the recipients of each severity stand. */
+  get sources(): Readonly<Record<string, { readonly receiver: string; readonly lines: readonly number[] }>> {
+    return Object.fromEntries(
+      [...this.#receivers()].map(([severity, receiver]) => [
+        severity,
+        { receiver, lines: this.#addresses(receiver).map((scalar) => lineOf(this.source, scalar)) },
+      ]),
     );
   }
 

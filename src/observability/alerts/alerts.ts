@@ -8,9 +8,9 @@ import type { MetricSource } from "../instruments.ts";
 import { setCounter } from "../instruments.ts";
 import type { Logger } from "../logger.ts";
 import { AlertmanagerFile, type Recipients } from "./alertmanager-file.ts";
-import { checkAlertmanager, checkRules } from "./checkers.ts";
-import { editFile } from "./edit-file.ts";
-import { createHttpClient, type HttpClient } from "./http-client.ts";
+import { type CheckOutcome, checkAlertmanager, checkRules } from "./checkers.ts";
+import { type EditResult, editFile } from "./edit-file.ts";
+import { answeredStatus, createHttpClient, type HttpClient } from "./http-client.ts";
 import { RuleFile } from "./rule-file.ts";
 import { probeSmtp } from "./smtp-probe.ts";
 
@@ -25,6 +25,8 @@ export interface AlertsOptions {
   readonly logger: Logger;
   /** How long a program may take to show a reloaded file; default 10 s. */
   readonly reloadTimeoutMs?: number;
+  /** How long a program may take to answer one question; default 5 s. */
+  readonly answerTimeoutMs?: number;
   /** How long a test alert may take to reach the mail server; default 20 s. */
   readonly deliveryTimeoutMs?: number;
 }
@@ -73,10 +75,12 @@ export class Alerts {
   readonly #changes = { applied: 0, rejected: 0, rolled_back: 0 };
 
   constructor(options: AlertsOptions) {
-    this.#options = { reloadTimeoutMs: 10_000, deliveryTimeoutMs: 20_000, ...options };
-    const { prometheusUrl, alertmanagerUrl } = options;
-    this.#prometheus = prometheusUrl === null ? undefined : createHttpClient("Prometheus", prometheusUrl);
-    this.#alertmanager = alertmanagerUrl === null ? undefined : createHttpClient("Alertmanager", alertmanagerUrl);
+    this.#options = { reloadTimeoutMs: 10_000, answerTimeoutMs: 5000, deliveryTimeoutMs: 20_000, ...options };
+    const { prometheusUrl, alertmanagerUrl, answerTimeoutMs: timeoutMs } = this.#options;
+    const client = (name: string, url: string | null) =>
+      url === null ? undefined : createHttpClient(name, url, { timeoutMs });
+    this.#prometheus = client("Prometheus", prometheusUrl);
+    this.#alertmanager = client("Alertmanager", alertmanagerUrl);
   }
 
   /** Counts the changes that were asked for. */
@@ -94,6 +98,7 @@ export class Alerts {
       thresholds: rules.thresholds,
       rules: rules.alerts,
       smtp: alertmanager.smtp,
+      sources: { thresholds: rules.sources, recipients: alertmanager.sources },
       files: { rules: rulesPath, alertmanager: alertmanagerPath },
       prometheus_url: this.#prometheus?.url ?? null,
       alertmanager_url: this.#alertmanager?.url ?? null,
@@ -102,28 +107,39 @@ export class Alerts {
 
   /** @throws REQUEST_INVALID, ALERT_CHANGE_FAILED */
   async setRecipients(recipients: readonly string[] | Recipients, actor: Actor): Promise<Record<string, unknown>> {
-    await this.#change("recipients", recipients, actor, () =>
+    const of = (text: string): Recipients => {
+      const { recipients: present } = new AlertmanagerFile(text);
+      return Array.isArray(recipients) ? present : pick(present, Object.keys(recipients));
+    };
+    return this.#change("recipients", recipients, actor, (from) =>
       editFile({
         path: this.#options.alertmanagerPath,
-        change: (text) => new AlertmanagerFile(text).withRecipients(recipients),
-        check: async (path) => void (await checkAlertmanager(path)),
-        activate: (text) => this.#reloadAlertmanager(text),
+        change: (text) => {
+          from.value = of(text);
+          return new AlertmanagerFile(text).withRecipients(recipients);
+        },
+        undo: (text, before) => new AlertmanagerFile(text).withRecipients(of(before)),
+        check: async (path) => unchecked(await checkAlertmanager(path), "amtool"),
+        activate: (text) => this.#follow(this.#alertmanager, "Alertmanager", () => this.#loaded(text)),
       }),
     );
-    return this.config();
   }
 
   /** @throws REQUEST_INVALID, ALERT_CHANGE_FAILED */
   async setThresholds(thresholds: Readonly<Record<string, number>>, actor: Actor): Promise<Record<string, unknown>> {
-    await this.#change("thresholds", thresholds, actor, () =>
+    const of = (text: string) => pick(new RuleFile(text).thresholds, Object.keys(thresholds));
+    return this.#change("thresholds", thresholds, actor, (from) =>
       editFile({
         path: this.#options.rulesPath,
-        change: (text) => new RuleFile(text).withThresholds(thresholds),
-        check: async (path) => void (await checkRules(path)),
-        activate: (text) => this.#reloadPrometheus(text),
+        change: (text) => {
+          from.value = of(text);
+          return new RuleFile(text).withThresholds(thresholds);
+        },
+        undo: (text, before) => new RuleFile(text).withThresholds(of(before)),
+        check: async (path) => unchecked(await checkRules(path), "promtool"),
+        activate: (text) => this.#follow(this.#prometheus, "Prometheus", () => this.#inForce(text)),
       }),
     );
-    return this.config();
   }
 
   /** Looks at files, programs and the mail server; sends nothing. */
@@ -147,7 +163,7 @@ export class Alerts {
         await this.#inForce((await this.#rules()).source);
         // After a reload Prometheus looks for its Alertmanager anew, which takes seconds.
         await this.#until(async () => {
-          const { data } = alertmanagersAnswer.parse(await client.getJson("/api/v1/alertmanagers"));
+          const { data } = await ask(client, "/api/v1/alertmanagers", alertmanagersAnswer);
           if (data.activeAlertmanagers.length === 0) throw new Error("it has found no Alertmanager to send alerts to");
         });
         return "ready, has loaded the file, knows an Alertmanager";
@@ -201,9 +217,7 @@ export class Alerts {
   /** What fires now. */
   async active(): Promise<readonly { name: string; severity: string; summary: string; since: string }[]> {
     const client = required(this.#alertmanager, "Alertmanager");
-    const alerts = activeAnswer.parse(
-      await client.getJson("/api/v2/alerts?active=true&silenced=false&inhibited=false"),
-    );
+    const alerts = await ask(client, "/api/v2/alerts?active=true&silenced=false&inhibited=false", activeAnswer);
     return alerts.map(({ labels, annotations, startsAt }) => ({
       name: labels.alertname ?? "",
       severity: labels.severity ?? "",
@@ -212,45 +226,57 @@ export class Alerts {
     }));
   }
 
-  /** Counts and logs every attempt, with who asked. */
-  async #change(what: string, value: unknown, actor: Actor, apply: () => Promise<string>): Promise<void> {
+  /** Counts and logs every attempt: who asked, from what to what, how it ended. */
+  async #change(
+    what: string,
+    to: unknown,
+    actor: Actor,
+    apply: (from: { value?: unknown }) => Promise<EditResult>,
+  ): Promise<Record<string, unknown>> {
     const { logger } = this.#options;
+    const from: { value?: unknown } = {};
+    const line = () => ({ channel: "system", reqId: actor.requestId, actor, change: what, from: from.value, to });
+    let change: EditResult;
     try {
-      const outcome = await apply();
-      this.#changes.applied++;
-      logger.info(
-        { channel: "system", reqId: actor.requestId, actor, change: what, value, outcome },
-        "alert configuration changed",
-      );
+      change = await apply(from);
     } catch (thrown) {
       const error = storageError(thrown) ?? thrown;
       this.#changes[isPipelineError(error, "ALERT_CHANGE_FAILED") ? "rolled_back" : "rejected"]++;
-      logger.warn(
-        { channel: "system", reqId: actor.requestId, actor, change: what, value, err: error },
-        "alert configuration not changed",
-      );
+      logger.warn({ ...line(), err: error }, "alert configuration not changed");
       throw error;
     }
+    this.#changes.applied++;
+    logger.info({ ...line(), ...change }, "alert configuration changed");
+    const { outcome, inForce, unverified } = change;
+    return { ...(await this.config()), change: { outcome, in_force: inForce, unverified } };
   }
 
-  async #reloadPrometheus(text: string): Promise<void> {
-    const client = this.#prometheus;
-    if (client === undefined) return;
-    await client.post("/-/reload");
-    await this.#until(() => this.#inForce(text));
-  }
-
-  async #reloadAlertmanager(text: string): Promise<void> {
-    const client = this.#alertmanager;
-    if (client === undefined) return;
-    await client.post("/-/reload");
-    await this.#until(() => this.#loaded(text));
+  /**
+   * Makes a program load its file, and looks whether it has. Returns what could not be verified: a program that is away
+   * or starts loads the file by itself. @throws when it refuses the file, or runs something else
+   */
+  async #follow(client: HttpClient | undefined, name: string, verify: () => Promise<void>): Promise<readonly string[]> {
+    if (client === undefined) return [`the address of ${name} is not configured: it was not told of the change`];
+    try {
+      await client.post("/-/reload");
+    } catch (error) {
+      // 502 to 504: a proxy without its program, or a program that still starts.
+      if (!isPipelineError(error, "ALERTING_UNAVAILABLE") || (answeredStatus(error) ?? 502) < 502) throw error;
+      return [`${error.message}: it was not told of the change and loads it at its next start or reload`];
+    }
+    try {
+      await this.#until(verify);
+      return [];
+    } catch (error) {
+      if (!isPipelineError(error, "ALERTING_UNAVAILABLE")) throw error;
+      return [`${error.message}: it took the change, but could not be asked what it runs`];
+    }
   }
 
   /** Prometheus has every alert of the text with its expression. */
   async #inForce(text: string): Promise<void> {
     const client = required(this.#prometheus, "Prometheus");
-    const { data } = rulesAnswer.parse(await client.getJson("/api/v1/rules?type=alert"));
+    const { data } = await ask(client, "/api/v1/rules?type=alert", rulesAnswer);
     const loaded = new Map(data.groups.flatMap(({ rules }) => rules.map((rule) => [rule.name, rule] as const)));
     for (const { alert, expr } of new RuleFile(text).alerts) {
       const rule = loaded.get(alert);
@@ -263,7 +289,7 @@ export class Alerts {
 
   async #loaded(text: string): Promise<void> {
     const client = required(this.#alertmanager, "Alertmanager");
-    const { config } = statusAnswer.parse(await client.getJson("/api/v2/status"));
+    const { config } = await ask(client, "/api/v2/status", statusAnswer);
     const [running, wanted] = [new AlertmanagerFile(config.original), new AlertmanagerFile(text)];
     if (JSON.stringify(running.recipients) !== JSON.stringify(wanted.recipients)) {
       throw new Error("Alertmanager has other recipients");
@@ -321,6 +347,25 @@ async function deliveries(client: HttpClient): Promise<Deliveries> {
     requests: sum("alertmanager_notification_requests_total"),
     failed: sum("alertmanager_notification_requests_failed_total"),
   };
+}
+
+/** An answer of the expected form. @throws ALERTING_UNAVAILABLE */
+async function ask<T>(client: HttpClient, path: string, schema: z.ZodType<T>): Promise<T> {
+  const answer = schema.safeParse(await client.getJson(path));
+  if (answer.success) return answer.data;
+  throw new PipelineError("ALERTING_UNAVAILABLE", `${client.name} answers ${path} in another form than expected`, {
+    remedy: `is ${client.url} really the address of ${client.name}?`,
+    cause: answer.error,
+  });
+}
+
+/** Those that are there. */
+function pick<T>(record: Readonly<Record<string, T>>, names: readonly string[]): Record<string, T> {
+  return Object.fromEntries(names.flatMap((name) => (Object.hasOwn(record, name) ? [[name, record[name]!]] : [])));
+}
+
+function unchecked(outcome: CheckOutcome, program: string): readonly string[] {
+  return outcome === "checked" ? [] : [`${program} is not installed here: the file was not checked before`];
 }
 
 function tokens(expression: string): string {

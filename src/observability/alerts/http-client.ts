@@ -1,4 +1,4 @@
-import { PipelineError } from "../../base/errors.ts";
+import { isPipelineError, PipelineError } from "../../base/errors.ts";
 
 /** A program of the stack that is asked over HTTP. */
 export interface HttpClient {
@@ -19,9 +19,12 @@ export function createHttpClient(name: string, url: string, { timeoutMs = 5000 }
       response = await fetch(`${base}${path}`, { ...init, signal: AbortSignal.timeout(timeoutMs) });
       text = await response.text();
     } catch (cause) {
-      throw unavailable(`${name} at ${base} does not answer`, cause);
+      throw unavailable(`${name} at ${base} does not answer${why(cause)}`, { cause });
     }
-    if (!response.ok) throw unavailable(`${name} answered ${response.status} to ${path}: ${text.slice(0, 500).trim()}`);
+    if (!response.ok) {
+      const { status } = response;
+      throw unavailable(`${name} answered ${status} to ${path}: ${text.slice(0, 500).trim()}`, { details: { status } });
+    }
     return text;
   };
   return {
@@ -33,7 +36,7 @@ export function createHttpClient(name: string, url: string, { timeoutMs = 5000 }
       try {
         return JSON.parse(text);
       } catch (cause) {
-        throw unavailable(`${name} at ${base} answered ${path} with something that is no JSON`, cause);
+        throw unavailable(`${name} at ${base} answered ${path} with something that is no JSON`, { cause });
       }
     },
     async post(path, body) {
@@ -45,9 +48,25 @@ export function createHttpClient(name: string, url: string, { timeoutMs = 5000 }
   };
 }
 
-function unavailable(message: string, cause?: unknown): PipelineError {
+/** The status of an answer that was no success; undefined where there was no answer, or where it is another error. */
+export function answeredStatus(error: unknown): number | undefined {
+  const status = isPipelineError(error, "ALERTING_UNAVAILABLE") ? error.details.status : undefined;
+  return typeof status === "number" ? status : undefined;
+}
+
+/** What `fetch` keeps to itself. */
+function why(cause: unknown): string {
+  if (cause instanceof Error && cause.name === "TimeoutError") return " in time";
+  const code = cause instanceof Error ? (cause.cause as NodeJS.ErrnoException | undefined)?.code : undefined;
+  return code === undefined ? "" : ` (${code})`;
+}
+
+function unavailable(
+  message: string,
+  more: { readonly cause?: unknown; readonly details?: Readonly<Record<string, unknown>> } = {},
+): PipelineError {
   return new PipelineError("ALERTING_UNAVAILABLE", message, {
     remedy: "look at `cifar stack status` and at the log of the program",
-    ...(cause === undefined ? {} : { cause }),
+    ...more,
   });
 }

@@ -1,6 +1,6 @@
 import { isMap, isScalar, isSeq, type Scalar, type YAMLMap } from "yaml";
 import { PipelineError } from "../../base/errors.ts";
-import { applyEdits, parseYaml, rangeOf, type TextEdit } from "./text-edit.ts";
+import { applyEdits, lineOf, parseYaml, rangeOf, type TextEdit } from "./text-edit.ts";
 import { isThresholdName, type ThresholdName, thresholdNames, thresholdTable } from "./threshold-table.ts";
 
 /** An alert as the file has it. */
@@ -52,6 +52,18 @@ export class RuleFile {
       if (number !== undefined) found[name] = Number(number);
     }
     return found;
+  }
+
+  /** Where each threshold stands. */
+  get sources(): Partial<Record<ThresholdName, { readonly alert: string; readonly line: number }>> {
+    return Object.fromEntries(
+      thresholdNames.flatMap((name) => {
+        const expr = this.#expression(name);
+        return expr === undefined
+          ? []
+          : [[name, { alert: thresholdTable[name].alert, line: lineOf(this.source, expr) }]];
+      }),
+    );
   }
 
   /** The text with other thresholds. @throws REQUEST_INVALID, CONFIG_INVALID when the file has no such threshold */

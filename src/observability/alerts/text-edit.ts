@@ -33,3 +33,8 @@ export function rangeOf(scalar: Scalar): readonly [start: number, end: number] {
   const [start, end] = scalar.range ?? [0, 0];
   return [start, end];
 }
+
+/** Of a scalar's value, from 1. */
+export function lineOf(source: string, scalar: Scalar): number {
+  return source.slice(0, rangeOf(scalar)[0]).split("\n").length;
+}

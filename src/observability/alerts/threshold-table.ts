@@ -12,7 +12,7 @@ export const thresholdTable = {
   memory_threshold: { alert: "HighMemoryUsage", unit: "percent", min: 0, max: 100 },
   disk_threshold: { alert: "LowDiskSpace", unit: "percent", min: 0, max: 100 },
   error_rate_threshold: { alert: "HighAPIErrorRate", unit: "percent", min: 0, max: 100 },
-  response_time_threshold: { alert: "SlowAPIResponse", unit: "seconds", min: 0.001, max: 3600 },
+  response_time_threshold: { alert: "HighResponseTime", unit: "seconds", min: 0.001, max: 3600 },
   confidence_threshold: { alert: "LowModelConfidence", unit: "share", min: 0, max: 1 },
   queue_threshold: { alert: "QueueSaturation", unit: "percent", min: 0, max: 100 },
   feedback_accuracy_threshold: { alert: "LowFeedbackAccuracy", unit: "share", min: 0, max: 1 },
