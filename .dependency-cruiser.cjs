@@ -7,7 +7,8 @@ const layers = {
   base: [],
   tensor: ["base"],
   config: ["models/catalogue.ts", "base"],
-  tracking: ["base"],
+  http: ["base"],
+  tracking: ["http", "base"],
   tuning: ["base"],
   observability: ["base"],
   data: ["tensor", "base"],
@@ -21,7 +22,7 @@ const layers = {
   training: ["models", "nn", "optim", "autodiff", "graph", "data", "tensor", "base"],
   distributed: ["tensor", "base"],
   inference: ["graph", "tensor", "data/transforms", "base"],
-  serving: ["inference", "observability", "graph", "tensor", "data/transforms", "base"],
+  serving: ["http", "inference", "observability", "graph", "tensor", "data/transforms", "base"],
   experiments: [
     ...["tuning", "tracking", "inference", "training", "weights", "models", "optim", "nn", "autodiff"],
     ...["backends", "graph"],

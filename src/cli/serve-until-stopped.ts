@@ -1,11 +1,11 @@
 import type { Config } from "../config/schema.ts";
+import { ApiKeys, readApiKeys } from "../http/access/api-keys.ts";
 import type { Bundle } from "../inference/bundle.ts";
 import { Alerts } from "../observability/alerts/alerts.ts";
 import type { LogLevel } from "../observability/logger.ts";
 import { createProcessMetrics } from "../observability/process-metrics.ts";
 import { trackingProbe } from "../observability/tracking-probe.ts";
 import { trainingMetrics } from "../observability/training-progress.ts";
-import { ApiKeys, readApiKeys } from "../serving/access/api-keys.ts";
 import { type RunningServer, startServer } from "../serving/server.ts";
 import { trackingTarget } from "../tracking/open.ts";
 import { note, type Terminal } from "./display/terminal.ts";

@@ -1,28 +1,33 @@
 import multipart from "@fastify/multipart";
 import fastify, { type FastifyInstance, LogController } from "fastify";
 import { serializerCompiler, validatorCompiler } from "fastify-type-provider-zod";
-import { Admission } from "./access/admission.ts";
-import { installGuard } from "./access/guard.ts";
-import { loopbackPolicy } from "./access/policy.ts";
-import { installErrorHandling, sendError } from "./api-error.ts";
-import { answerBrokenRequest } from "./broken-request.ts";
+import { installGuard } from "../http/access/guard.ts";
+import { loopbackPolicy } from "../http/access/policy.ts";
+import { brokenRequestHandler } from "../http/broken-request.ts";
+import { apiErrorOf, installErrorHandling, sendError } from "../http/errors/api-error.ts";
+import { isFilePart, refuseContentEncoding } from "../http/media-type.ts";
+import { installOpenApi } from "../http/openapi.ts";
+import { requestIdOf } from "../http/request-id.ts";
+import { installSecurityHeaders, setSecurityHeaders } from "../http/security-headers.ts";
+import { installUploadPace } from "../http/upload-pace.ts";
+import { metricTable } from "../observability/metric-table.ts";
+import { Admission } from "./admission.ts";
+import { apiDescription } from "./api-description.ts";
 import { dashboardRoutes } from "./dashboard/routes.ts";
 import { type AppDependencies, defaultServingLimits, type RouteContext } from "./dependencies.ts";
 import { FeedbackLog } from "./feedback-log.ts";
-import { isFilePart, refuseContentEncoding } from "./media-type.ts";
-import { installOpenApi } from "./openapi.ts";
 import { PredictionService } from "./prediction-service.ts";
-import { requestIdOf } from "./request-id.ts";
 import { feedbackRoute } from "./routes/feedback.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { modelRoutes } from "./routes/models.ts";
 import { alertRoutes, metricsRoutes } from "./routes/monitoring.ts";
 import { pageRoutes } from "./routes/page.ts";
 import { predictRoutes } from "./routes/predict.ts";
-import { installSecurityHeaders, setSecurityHeaders } from "./security-headers.ts";
-import { installUploadPace } from "./upload-pace.ts";
 import { v2InferenceRoutes } from "./v2/inference-routes.ts";
 import { v2ServerRoutes } from "./v2/server-routes.ts";
+
+/** Refusals that say something about load or access, not about the request's content: counted by their code. */
+const rejections = new Set<string>(metricTable.api_rejections_total.initialValues);
 
 /** The HTTP application, not listening yet. */
 export async function createApp(dependencies: AppDependencies): Promise<FastifyInstance> {
@@ -56,12 +61,14 @@ export async function createApp(dependencies: AppDependencies): Promise<FastifyI
       setSecurityHeaders(request, reply);
       sendError(error, request, reply);
     },
-    clientErrorHandler: answerBrokenRequest,
+    clientErrorHandler: brokenRequestHandler(apiErrorOf),
   }) as unknown as FastifyInstance;
   app.server.maxConnections = limits.maxConnections;
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
-  installErrorHandling(app, metrics);
+  installErrorHandling(app, (code) => {
+    if (rejections.has(code)) metrics.observe({ type: "rejection", reason: code });
+  });
   installSecurityHeaders(app);
   installGuard(app, access, context.now);
   app.addHook("onRequest", refuseContentEncoding);
@@ -98,7 +105,7 @@ export async function createApp(dependencies: AppDependencies): Promise<FastifyI
   const service = new PredictionService(context, feedback);
   const { accepting } = context;
   await app.register(multipart, { throwFileSizeLimit: true, isPartAFile: isFilePart });
-  await installOpenApi(app, context.version);
+  await installOpenApi(app, { ...apiDescription, version: context.version });
   await app.register(pageRoutes());
   await app.register(healthRoutes(context, { admission, feedback, accepting }));
   await app.register(predictRoutes(context, { service, admission }));

@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { PipelineError } from "../base/errors.ts";
-import { uploadSignal } from "./upload-pace.ts";
+import { uploadSignal } from "../http/upload-pace.ts";
 
 export interface Cancellation extends Disposable {
   readonly signal: AbortSignal;

@@ -1,8 +1,9 @@
+import type { Actor } from "../http/access/guard.ts";
+import type { AccessPolicy } from "../http/access/policy.ts";
 import type { Bundle } from "../inference/bundle.ts";
 import type { Logger } from "../observability/logger.ts";
 import type { ServiceMetrics } from "../observability/metrics.ts";
 import type { SystemMonitor } from "../observability/system.ts";
-import type { AccessPolicy } from "./access/policy.ts";
 import type { ModelRepository } from "./model-repository.ts";
 import type { ServedDrift } from "./served-drift.ts";
 
@@ -45,13 +46,6 @@ export const defaultServingLimits = {
   connectionTimeoutMs: 60_000,
   maxConnections: 1024,
 } as const satisfies Required<ServingLimits>;
-
-/** Who asks for a change: for the log. */
-export interface Actor {
-  /** The name of the API key, or the client's address. */
-  readonly name: string;
-  readonly requestId: string;
-}
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 

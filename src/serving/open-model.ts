@@ -1,11 +1,11 @@
 import type { ImageLimits } from "../data/transforms/decode-image.ts";
+import { AsyncStack } from "../http/async-stack.ts";
 import { type Bundle, readBundle } from "../inference/bundle.ts";
 import { Classifier, type ClassifierOptions } from "../inference/classifier.ts";
 import { ModelStatistics } from "../inference/model-statistics.ts";
 import { createWorkerPredictor, type WorkerMoment } from "../inference/predictor.ts";
 import { selfCheck } from "../inference/self-check.ts";
 import type { Logger } from "../observability/logger.ts";
-import { AsyncStack } from "./async-stack.ts";
 import type { OpenedModel } from "./model-repository.ts";
 
 export interface OpenModelOptions extends Pick<ClassifierOptions, "maxDelayMs" | "window" | "queueLimit"> {

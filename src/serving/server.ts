@@ -1,8 +1,11 @@
 import type { AddressInfo } from "node:net";
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { boundedClose, defaultShutdownTimeoutMs } from "../base/close-server.ts";
 import { availableCores } from "../base/machine-limits.ts";
+import { type AccessPolicy, loopbackPolicy } from "../http/access/policy.ts";
+import { addressError, hostInUrl } from "../http/address.ts";
+import { AsyncStack } from "../http/async-stack.ts";
+import { boundedClose, defaultShutdownTimeoutMs } from "../http/close-server.ts";
 import { type Bundle, listBundles } from "../inference/bundle.ts";
 import { splitCores } from "../inference/predictor.ts";
 import type { DriftOptions } from "../observability/drift/drift-monitor.ts";
@@ -10,10 +13,7 @@ import type { MetricSource } from "../observability/instruments.ts";
 import { createLogger, type Logger } from "../observability/logger.ts";
 import { createServiceMetrics } from "../observability/metrics.ts";
 import { createSystemMonitor } from "../observability/system.ts";
-import { type AccessPolicy, loopbackPolicy } from "./access/policy.ts";
-import { addressError, hostInUrl } from "./address.ts";
 import { createApp } from "./app.ts";
-import { AsyncStack } from "./async-stack.ts";
 import {
   type AlertsService,
   defaultServingLimits,

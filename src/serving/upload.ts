@@ -1,7 +1,7 @@
 import type { Readable } from "node:stream";
 import type { FastifyRequest } from "fastify";
 import { isPipelineError, PipelineError } from "../base/errors.ts";
-import { mediaTypeError } from "./media-type.ts";
+import { mediaTypeError } from "../http/media-type.ts";
 
 export interface UploadLimits {
   readonly maxBytes: number;

@@ -3,13 +3,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { FastifyInstance } from "fastify";
 import { describe, expect, it, onTestFinished } from "vitest";
+import { type ApiKeys, createApiKey, readApiKeys } from "../../src/http/access/api-keys.ts";
+import { type AccessPolicy, loopbackPolicy } from "../../src/http/access/policy.ts";
+import { apiErrorSchema } from "../../src/http/errors/api-error-schema.ts";
 import { createLogger } from "../../src/observability/logger.ts";
 import { createServiceMetrics } from "../../src/observability/metrics.ts";
 import { createSystemMonitor } from "../../src/observability/system.ts";
-import { type ApiKeys, createApiKey, readApiKeys } from "../../src/serving/access/api-keys.ts";
-import { type AccessPolicy, loopbackPolicy } from "../../src/serving/access/policy.ts";
 import { createApp } from "../../src/serving/app.ts";
-import { apiErrorSchema } from "../../src/serving/schemas.ts";
+
 import { repositoryOf } from "./repository.ts";
 import { tinyMetadata } from "./tiny-bundle.ts";
 

@@ -6,16 +6,17 @@ import fastify, { type FastifyInstance } from "fastify";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { PipelineError } from "../../src/base/errors.ts";
+import { installErrorHandling } from "../../src/http/errors/api-error.ts";
+import { apiErrorSchema } from "../../src/http/errors/api-error-schema.ts";
 import { type Bundle, listBundles } from "../../src/inference/bundle.ts";
 import { Classifier } from "../../src/inference/classifier.ts";
 import { createWorkerPredictor, type Predictor } from "../../src/inference/predictor.ts";
 import { createLogger } from "../../src/observability/logger.ts";
 import { createServiceMetrics } from "../../src/observability/metrics.ts";
 import { createSystemMonitor } from "../../src/observability/system.ts";
-import { installErrorHandling } from "../../src/serving/api-error.ts";
 import { createApp } from "../../src/serving/app.ts";
 import type { AppDependencies } from "../../src/serving/dependencies.ts";
-import { apiErrorSchema, healthSchema, modelsSchema, predictionSchema } from "../../src/serving/schemas.ts";
+import { healthSchema, modelsSchema, predictionSchema } from "../../src/serving/schemas.ts";
 import { formBody, formType, imagePart, predict } from "./client.ts";
 import { fakeClassifier, repositoryOf } from "./repository.ts";
 import { cifarClasses, writeTinyBundle } from "./tiny-bundle.ts";
@@ -459,7 +460,7 @@ describe("every answer", () => {
 
   it("names every method that a route takes, whichever that is", async () => {
     const other = fastify() as unknown as FastifyInstance;
-    installErrorHandling(other, dependencies.metrics);
+    installErrorHandling(other, () => undefined);
     other.route({ method: ["PUT", "PATCH", "DELETE"], url: "/things/:id", handler: async () => ({}) });
     const response = await other.inject({ method: "POST", url: "/things/7" });
     expect(response.statusCode).toBe(405);

@@ -1,11 +1,12 @@
 import type { FastifyInstance } from "fastify";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Actor } from "../../src/http/access/guard.ts";
 import { createLogger } from "../../src/observability/logger.ts";
 import { metricTable } from "../../src/observability/metric-table.ts";
 import { createServiceMetrics } from "../../src/observability/metrics.ts";
 import { createSystemMonitor } from "../../src/observability/system.ts";
 import { createApp } from "../../src/serving/app.ts";
-import type { Actor, AlertsService } from "../../src/serving/dependencies.ts";
+import type { AlertsService } from "../../src/serving/dependencies.ts";
 import { metricsInfoSchema } from "../../src/serving/monitoring-schemas.ts";
 import { repositoryOf } from "./repository.ts";
 import { tinyMetadata } from "./tiny-bundle.ts";

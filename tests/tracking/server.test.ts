@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { request } from "node:http";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -126,6 +127,26 @@ describe("the tracking server", () => {
     expect(await withHost("localhost:5000")).toBe(200);
     expect((await post("experiments/search", {}, { origin: "https://evil.example" })).status).toBe(400);
     expect((await post("experiments/search", {}, { origin: url })).status).toBe(200);
+  });
+
+  it("answers what never became a request in MLflow's words, and echoes request ids", async () => {
+    const { url } = await start();
+    const send = (text: string) =>
+      new Promise<string>((resolve, reject) => {
+        const socket = connect(Number(new URL(url).port), "127.0.0.1", () => socket.write(text));
+        let answer = "";
+        socket.on("data", (chunk) => {
+          answer += chunk.toString();
+        });
+        socket.on("close", () => resolve(answer)).on("error", reject);
+      });
+    const malformed = await send("GET\r\n\r\n");
+    expect(malformed).toMatch(/^HTTP\/1\.1 400 .*"error_code":"BAD_REQUEST","message":"the HTTP request is malformed/s);
+    const large = await send(`GET /health HTTP/1.1\r\nHost: localhost\r\nX-Large: ${"a".repeat(20_000)}\r\n\r\n`);
+    expect(large).toMatch(/^HTTP\/1\.1 431 .*"error_code":"BAD_REQUEST","message":"the headers of the request have/s);
+    const { headers } = await fetch(`${url}/version`, { headers: { "x-request-id": "mine-1" } });
+    expect(headers.get("x-request-id")).toBe("mine-1");
+    expect(headers.get("x-content-type-options")).toBe("nosniff");
   });
 
   it("keeps artifacts inside and bounded, and sends them as attachments", async () => {

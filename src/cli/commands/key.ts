@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError } from "commander";
-import { type ApiScope, apiScopes, createApiKey } from "../../serving/access/api-keys.ts";
+import { type ApiScope, apiScopes, createApiKey } from "../../http/access/api-keys.ts";
 import { note, print, printJson, type Terminal } from "../display/terminal.ts";
 
 interface KeyArguments {

@@ -1,9 +1,10 @@
 import type { Command } from "commander";
 import { PipelineError } from "../../base/errors.ts";
 import { expandHome } from "../../base/home-path.ts";
+import type { Credentials } from "../../http/access/credentials.ts";
+import { isLoopback } from "../../http/address.ts";
 import { createLogger } from "../../observability/logger.ts";
-import type { Credentials } from "../../tracking/server/auth.ts";
-import { isLoopback, startTrackingServer } from "../../tracking/server/server.ts";
+import { startTrackingServer } from "../../tracking/server/server.ts";
 import { defaultStorePath } from "../../tracking/sql/store.ts";
 import { note, type Terminal } from "../display/terminal.ts";
 import { onInterrupt } from "../interrupt.ts";

@@ -1,9 +1,9 @@
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply } from "fastify";
 import { z } from "zod";
 import { PipelineError } from "../../base/errors.ts";
+import { errorResponses } from "../../http/errors/api-error-schema.ts";
+import { securityHeaders } from "../../http/security-headers.ts";
 import type { ActiveAlert, RouteContext } from "../dependencies.ts";
-import { errorResponses } from "../schemas.ts";
-import { securityHeaders } from "../security-headers.ts";
 import { DashboardHistory, type DashboardRow } from "./history.ts";
 import { type DashboardPoint, seriesNames } from "./series.ts";
 

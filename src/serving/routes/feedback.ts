@@ -1,8 +1,9 @@
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
-import { actorOf } from "../access/guard.ts";
+import { actorOf } from "../../http/access/guard.ts";
+import { errorResponses } from "../../http/errors/api-error-schema.ts";
 import type { RouteContext } from "../dependencies.ts";
 import type { FeedbackLog } from "../feedback-log.ts";
-import { errorResponses, feedbackBodySchema, feedbackSchema } from "../schemas.ts";
+import { feedbackBodySchema, feedbackSchema } from "../schemas.ts";
 
 /** POST /feedback: what an image really showed, which gives the accuracy in service. */
 export const feedbackRoute = ({ metrics, drift }: RouteContext, feedback: FeedbackLog): FastifyPluginAsyncZod => {

@@ -1,9 +1,10 @@
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { PipelineError } from "../../base/errors.ts";
-import type { Admission } from "../access/admission.ts";
+import { errorResponses } from "../../http/errors/api-error-schema.ts";
+import type { Admission } from "../admission.ts";
 import { type RouteContext, syntheticFields } from "../dependencies.ts";
 import type { FeedbackLog } from "../feedback-log.ts";
-import { errorResponses, healthSchema, liveSchema, readySchema } from "../schemas.ts";
+import { healthSchema, liveSchema, readySchema } from "../schemas.ts";
 
 export interface HealthRouteParts {
   readonly admission: Admission;

@@ -1,10 +1,11 @@
 import { basename, dirname, sep } from "node:path";
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
+import { errorResponses } from "../../http/errors/api-error-schema.ts";
 import type { BundleMetadata } from "../../inference/bundle-metadata.ts";
 import { identityOf } from "../../inference/model-identity.ts";
 import type { RouteContext } from "../dependencies.ts";
-import { classesSchema, errorResponses, type modelSummarySchema, modelsSchema } from "../schemas.ts";
+import { classesSchema, type modelSummarySchema, modelsSchema } from "../schemas.ts";
 
 const classesQuerySchema = z.object({
   model: z.string().min(1).max(200).optional().meta({ description: "Name of a loaded model; default: the active one" }),

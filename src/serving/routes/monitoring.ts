@@ -1,8 +1,9 @@
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { PipelineError } from "../../base/errors.ts";
+import { actorOf } from "../../http/access/guard.ts";
+import { errorResponses } from "../../http/errors/api-error-schema.ts";
 import { describeMetrics } from "../../observability/metric-description.ts";
-import { actorOf } from "../access/guard.ts";
 import type { RouteContext } from "../dependencies.ts";
 import {
   alertConfigSchema,
@@ -12,7 +13,6 @@ import {
   recipientsSchema,
   thresholdsSchema,
 } from "../monitoring-schemas.ts";
-import { errorResponses } from "../schemas.ts";
 
 const reading = errorResponses(421, 501);
 const changing = errorResponses(400, 401, 403, 413, 415, 421, 429, 500, 501, 503);

@@ -1,10 +1,12 @@
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import type { z } from "zod";
 import { PipelineError } from "../../base/errors.ts";
+import { errorResponses } from "../../http/errors/api-error-schema.ts";
+import { validatorOfJsonBodies } from "../../http/validation.ts";
 import type { Classification } from "../../inference/classifier.ts";
 import { identityOf } from "../../inference/model-identity.ts";
 import { topK } from "../../inference/softmax.ts";
-import type { Admission } from "../access/admission.ts";
+import type { Admission } from "../admission.ts";
 import { type RouteContext, syntheticFields } from "../dependencies.ts";
 import type { LoadedModel, ModelSelector } from "../model-repository.ts";
 import { type PredictionService, predictionId } from "../prediction-service.ts";
@@ -12,7 +14,6 @@ import {
   batchFormSchema,
   batchJsonSchema,
   batchPredictionSchema,
-  errorResponses,
   imageBytesSchema,
   type Prediction,
   predictFormSchema,
@@ -21,7 +22,6 @@ import {
   predictQuerySchema,
 } from "../schemas.ts";
 import { readImages } from "../upload.ts";
-import { validatorOfJsonBodies } from "../validation.ts";
 
 const rawTypes = ["image/*", "application/octet-stream"] as const;
 const failures = errorResponses(400, 401, 403, 404, 408, 413, 415, 421, 429, 503);

@@ -1,7 +1,7 @@
 import type { FastifyRequest } from "fastify";
 import { z } from "zod";
 import { PipelineError } from "../../base/errors.ts";
-import { mediaTypeError } from "../media-type.ts";
+import { mediaTypeError } from "../../http/media-type.ts";
 import { type InferRequest, inferRequestSchema } from "./schemas.ts";
 
 export interface InferBody {

@@ -1,14 +1,15 @@
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
 import { z } from "zod";
+import { v2Errors } from "../../http/errors/open-inference-error.ts";
+import { validatorOfJsonBodies } from "../../http/validation.ts";
 import { identityOf } from "../../inference/model-identity.ts";
-import type { Admission } from "../access/admission.ts";
+import type { Admission } from "../admission.ts";
 import type { RouteContext } from "../dependencies.ts";
 import type { LoadedModel } from "../model-repository.ts";
 import type { PredictionService } from "../prediction-service.ts";
 import { imageBytesSchema } from "../schemas.ts";
-import { validatorOfJsonBodies } from "../validation.ts";
 import { inferBody } from "./binary-body.ts";
-import { inferRequestSchema, inferResponseSchema, modelMetadataSchema, modelReadySchema, v2Errors } from "./schemas.ts";
+import { inferRequestSchema, inferResponseSchema, modelMetadataSchema, modelReadySchema } from "./schemas.ts";
 import { encodeBinary, outputTensor, readInput, requestedOutputs } from "./tensors.ts";
 
 export const modelParams = z.object({ model: z.string().min(1).max(200) });

@@ -1,16 +1,7 @@
 import { z } from "zod";
-import { apiErrorSchema } from "../schemas.ts";
 
 // Open Inference Protocol, version 2: https://github.com/kserve/open-inference-protocol, with the extensions
 // binary_tensor_data, model_repository and statistics. Names of fields are the protocol's.
-
-export const v2ErrorSchema = apiErrorSchema
-  .extend({ error: z.string().meta({ description: "The same as message, under the protocol's name" }) })
-  .meta({ id: "V2Error", examples: [] });
-
-export function v2Errors<S extends number>(...statuses: S[]): Record<S, typeof v2ErrorSchema> {
-  return Object.fromEntries(statuses.map((status) => [status, v2ErrorSchema])) as Record<S, typeof v2ErrorSchema>;
-}
 
 export const serverMetadataSchema = z
   .object({ name: z.string(), version: z.string(), extensions: z.array(z.string()) })

@@ -1,7 +1,8 @@
 import { basename } from "node:path";
 import type { FastifyPluginAsyncZod } from "fastify-type-provider-zod";
+import { actorOf } from "../../http/access/guard.ts";
+import { v2Errors } from "../../http/errors/open-inference-error.ts";
 import { identityOf } from "../../inference/model-identity.ts";
-import { actorOf } from "../access/guard.ts";
 import type { RouteContext } from "../dependencies.ts";
 import type { LoadedModel } from "../model-repository.ts";
 import { modelParams, modelPaths, selectorOf } from "./inference-routes.ts";
@@ -15,7 +16,6 @@ import {
   serverMetadataSchema,
   statisticsSchema,
   unloadRequestSchema,
-  v2Errors,
 } from "./schemas.ts";
 
 const tags = ["open inference protocol"];

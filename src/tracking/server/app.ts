@@ -1,8 +1,11 @@
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, LogController } from "fastify";
 import { PipelineError } from "../../base/errors.ts";
+import { type Credentials, checkCredentials, checkOrigin } from "../../http/access/credentials.ts";
+import { brokenRequestHandler } from "../../http/broken-request.ts";
+import { toMlflowError } from "../../http/errors/mlflow-error.ts";
+import { requestIdOf } from "../../http/request-id.ts";
+import { installSecurityHeaders, setSecurityHeaders } from "../../http/security-headers.ts";
 import { artifactRoutes } from "./artifact-routes.ts";
-import { type Credentials, checkCredentials, checkOrigin } from "./auth.ts";
-import { toMlflowError } from "./errors.ts";
 import type { ServerLog } from "./log.ts";
 import { pageRoutes } from "./page-routes.ts";
 import type { ApiContext, ApiRoute } from "./route.ts";
@@ -41,17 +44,6 @@ const apiRoutes: readonly ApiRoute[] = [
   ...rangeRoutes,
 ];
 
-const securityHeaders = {
-  "content-security-policy":
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; " +
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-  "x-content-type-options": "nosniff",
-  "x-frame-options": "DENY",
-  "referrer-policy": "no-referrer",
-  "cross-origin-opener-policy": "same-origin",
-  "cross-origin-resource-policy": "same-origin",
-} as const;
-
 /** MLflow's REST API, the artifact proxy and the page, not listening yet. */
 export async function createTrackingApp(options: TrackingAppOptions): Promise<FastifyInstance> {
   const { store, artifacts, credentials = {}, loopback = "yes", log } = options;
@@ -64,24 +56,30 @@ export async function createTrackingApp(options: TrackingAppOptions): Promise<Fa
     forceCloseConnections: "idle",
     routerOptions: { maxParamLength: 4000 },
     http: { headersTimeout: 10_000 },
+    requestIdHeader: false,
+    genReqId: requestIdOf,
     frameworkErrors: (error, request, reply) => {
+      setSecurityHeaders(request, reply);
       void sendError(error, request, reply);
     },
+    clientErrorHandler: brokenRequestHandler((code, message) => toMlflowError(new PipelineError(code, message)).body),
   }) as FastifyInstance;
 
   const sendError = (error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
     const { status, body } = toMlflowError(error);
-    if (status >= 500) log?.error({ err: error, url: request.url.slice(0, 500) }, "request failed");
+    // The pattern, not the address: that may hold the names of files.
+    const route = request.routeOptions.url ?? "[no route]";
+    if (status >= 500) log?.error({ err: error, reqId: request.id, route }, "request failed");
     if (status === 401) reply.header("www-authenticate", 'Basic realm="tracking", charset="UTF-8"');
-    return reply.code(status).headers(securityHeaders).type("application/json").send(JSON.stringify(body));
+    return reply.code(status).type("application/json").send(JSON.stringify(body));
   };
   app.setErrorHandler((error, request, reply) => sendError(error, request, reply));
   app.setNotFoundHandler((request, reply) => {
     const message = `Route not found: ${request.method} ${request.url.slice(0, 200)}`;
     return sendError(new PipelineError("ROUTE_NOT_FOUND", message), request, reply);
   });
-  app.addHook("onRequest", async (request, reply) => {
-    reply.headers(securityHeaders);
+  installSecurityHeaders(app);
+  app.addHook("onRequest", async (request) => {
     checkOrigin(request.headers, { method: request.method, loopback });
     if (request.routeOptions.config.trackingAccess !== "open") checkCredentials(request.headers, credentials);
   });

@@ -1,11 +1,11 @@
 import type { AddressInfo } from "node:net";
 import { dirname, join } from "node:path";
-import { boundedClose, defaultShutdownTimeoutMs } from "../../base/close-server.ts";
-import { PipelineError } from "../../base/errors.ts";
+import type { Credentials } from "../../http/access/credentials.ts";
+import { addressError, hostInUrl, isLoopback } from "../../http/address.ts";
+import { boundedClose, defaultShutdownTimeoutMs } from "../../http/close-server.ts";
 import { defaultArtifactRoot, openArtifactStore } from "../artifacts.ts";
 import { defaultStorePath, openSqlStore } from "../sql/store.ts";
 import { createTrackingApp } from "./app.ts";
-import type { Credentials } from "./auth.ts";
 import type { ServerLog } from "./log.ts";
 
 export interface TrackingServerOptions {
@@ -67,35 +67,9 @@ export async function startTrackingServer(options: TrackingServerOptions = {}): 
   }
 }
 
-export function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
-}
-
 /** Beside an SQLite file lie its artifacts; a database server has them in the folder of runs. */
 export function artifactsBeside(store: string): string {
   if (store === defaultStorePath || store === ":memory:" || /^[a-z][a-z0-9+.-]+:\/\//i.test(store))
     return defaultArtifactRoot;
   return join(dirname(store), "artifacts");
-}
-
-function addressError(cause: unknown, host: string, port: number): unknown {
-  const reasons: Partial<Record<string, string>> = {
-    EADDRINUSE: "another program uses it",
-    EACCES: "this user may not use it",
-    EADDRNOTAVAIL: "this machine has no such address",
-    ENOTFOUND: "the host name is unknown",
-  };
-  const reason = reasons[(cause as NodeJS.ErrnoException).code ?? ""];
-  if (reason === undefined) return cause;
-  return new PipelineError("ADDRESS_UNAVAILABLE", `cannot listen on ${host} port ${port}: ${reason}`, {
-    remedy: "choose another with --port or --host",
-    details: { host, port },
-    cause,
-  });
-}
-
-/** A wildcard address is no address to visit. */
-function hostInUrl(host: string): string {
-  if (host === "0.0.0.0" || host === "::") return "localhost";
-  return host.includes(":") ? `[${host}]` : host;
 }

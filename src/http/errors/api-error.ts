@@ -1,28 +1,25 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import { isPipelineError, PipelineError } from "../base/errors.ts";
-import { metricTable } from "../observability/metric-table.ts";
-import type { ServiceMetrics } from "../observability/metrics.ts";
+import { isPipelineError, PipelineError } from "../../base/errors.ts";
+import { mediaTypeError } from "../media-type.ts";
+import type { ApiError } from "./api-error-schema.ts";
 import { type ClientErrorCode, errorStatus, isClientErrorCode } from "./error-status.ts";
 import { loggedReason } from "./log-reason.ts";
-import { mediaTypeError } from "./media-type.ts";
-import type { ApiError } from "./schemas.ts";
+import { isOpenInferenceRoute, openInferenceErrorOf } from "./open-inference-error.ts";
 
 /** Where nothing better is known, in seconds. */
 const usualRetryAfter = 1;
 const longestRetryAfter = 60;
 
-/** Refusals that say something about load or access, not about the request's content: counted by their code. */
-const rejections = new Set<ClientErrorCode>(metricTable.api_rejections_total.initialValues);
-
 /** Load and the end of the service pass: nothing is broken. */
 const passing = new Set<ClientErrorCode>(["DEADLINE_EXCEEDED", "QUEUE_FULL", "SHUTTING_DOWN"]);
 
-/** Gives every error of the app, the framework's own included, the one JSON shape. */
-export function installErrorHandling(app: FastifyInstance, metrics: ServiceMetrics): void {
+/**
+ * Gives every error of the app, the framework's own included, the one JSON shape.
+ * @param onRefusal is told the code of each error that a route or hook threw for the client
+ */
+export function installErrorHandling(app: FastifyInstance, onRefusal: (code: ClientErrorCode) => void): void {
   app.setErrorHandler((error: FastifyError | PipelineError, request, reply) => {
-    if (isPipelineError(error) && isClientErrorCode(error.code) && rejections.has(error.code)) {
-      metrics.observe({ type: "rejection", reason: error.code });
-    }
+    if (isPipelineError(error) && isClientErrorCode(error.code)) onRefusal(error.code);
     return sendError(error, request, reply);
   });
   app.setNotFoundHandler((request, reply) => {
@@ -74,14 +71,11 @@ export function sendError(
   if (status === 408) reply.header("connection", "close");
   if (status === 503 || status === 429) reply.header("retry-after", String(retryAfterOf(known)));
   const body = apiErrorOf(code, publicMessages[code] ?? known.message, request.id);
-  return (
-    reply
-      .code(status)
-      .type("application/json; charset=utf-8")
-      .serializer(JSON.stringify)
-      // The Open Inference Protocol calls the message "error".
-      .send(/^\/v2(?:[/?]|$)/.test(request.url) ? { ...body, error: body.message } : body)
-  );
+  return reply
+    .code(status)
+    .type("application/json; charset=utf-8")
+    .serializer(JSON.stringify)
+    .send(isOpenInferenceRoute(request.url) ? openInferenceErrorOf(body) : body);
 }
 
 function retryAfterOf({ details: { retryAfterMs } }: PipelineError): number {

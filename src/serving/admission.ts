@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
-import { PipelineError } from "../../base/errors.ts";
+import { PipelineError } from "../base/errors.ts";
 
 export interface AdmissionLimits {
   readonly maxRequestsInFlight: number;

@@ -1,4 +1,12 @@
+import { isIP } from "node:net";
 import { PipelineError } from "../base/errors.ts";
+
+/** Whether a host name or address means this machine only. */
+export function isLoopback(host: string): boolean {
+  const name = host.toLowerCase().replace(/^\[|\]$/g, "");
+  if (name === "localhost" || name.endsWith(".localhost") || name === "::1") return true;
+  return isIP(name) === 4 && name.startsWith("127.");
+}
 
 /** A wildcard address is no address to visit. */
 export function hostInUrl(host: string): string {

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { PipelineError } from "../base/errors.ts";
+import type { PipelineError } from "../../base/errors.ts";
 
 /** The API's own names of a form field and an input stay readable. */
 const ownWords = new Set(['"file"', '"images"']);

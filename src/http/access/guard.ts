@@ -1,6 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { PipelineError } from "../../base/errors.ts";
-import type { Actor } from "../dependencies.ts";
 import { type AccessPolicy, isAllowedHost, isAllowedOrigin, neededScope, type RouteAccess } from "./policy.ts";
 import { clientOf, RateLimiter } from "./rate-limiter.ts";
 
@@ -15,6 +14,13 @@ declare module "fastify" {
     /** Name of the API key that the request came with, if it was checked. */
     apiKeyName: string | null;
   }
+}
+
+/** Who asks for a change: for the log. */
+export interface Actor {
+  /** The name of the API key, or the client's address. */
+  readonly name: string;
+  readonly requestId: string;
 }
 
 const safeMethods = new Set(["GET", "HEAD", "OPTIONS"]);

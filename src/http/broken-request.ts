@@ -1,7 +1,6 @@
 import { maxHeaderSize } from "node:http";
 import type { Socket } from "node:net";
-import { apiErrorOf } from "./api-error.ts";
-import { type ClientErrorCode, errorStatus } from "./error-status.ts";
+import { type ClientErrorCode, errorStatus } from "./errors/error-status.ts";
 import { requestIdOf } from "./request-id.ts";
 import { securityHeaders } from "./security-headers.ts";
 
@@ -18,15 +17,23 @@ const statusTexts: Partial<Record<number, string>> = {
   431: "Request Header Fields Too Large",
 };
 
+/** The body of an error in the words of an API. */
+export type ErrorBody = (code: ClientErrorCode, message: string, requestId: string) => object;
+
 /** Answers what never became a request: no route, hook or reply can. */
-export function answerBrokenRequest({ code = "" }: NodeJS.ErrnoException, socket: Socket): void {
-  if (!socket.writable || code === "ECONNRESET") {
-    socket.destroy();
-    return;
-  }
-  const reason = reasons[code] ?? { code: "REQUEST_INVALID", message: `the HTTP request is malformed: ${code}` };
-  const status = errorStatus[reason.code];
-  const text = JSON.stringify(apiErrorOf(reason.code, reason.message, requestIdOf({ headers: {} })));
+export function brokenRequestHandler(bodyOf: ErrorBody): (error: NodeJS.ErrnoException, socket: Socket) => void {
+  return ({ code = "" }, socket) => {
+    if (!socket.writable || code === "ECONNRESET") {
+      socket.destroy();
+      return;
+    }
+    const reason = reasons[code] ?? { code: "REQUEST_INVALID", message: `the HTTP request is malformed: ${code}` };
+    endWith(socket, errorStatus[reason.code], bodyOf(reason.code, reason.message, requestIdOf({ headers: {} })));
+  };
+}
+
+function endWith(socket: Socket, status: number, body: object): void {
+  const text = JSON.stringify(body);
   socket.end(
     `HTTP/1.1 ${status} ${statusTexts[status] ?? "Bad Request"}\r\n` +
       "Content-Type: application/json; charset=utf-8\r\nConnection: close\r\n" +

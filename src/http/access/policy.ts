@@ -1,4 +1,4 @@
-import { isIP } from "node:net";
+import { isLoopback } from "../address.ts";
 import { ApiKeys } from "./api-keys.ts";
 
 /** What a route needs: nothing; the right to predict; to report feedback; to change the service. */
@@ -53,13 +53,6 @@ export function neededScope(policy: AccessPolicy, access: RouteAccess): "predict
     default:
       return access satisfies never;
   }
-}
-
-/** Whether a host name or address means this machine only. */
-export function isLoopback(host: string): boolean {
-  const name = host.toLowerCase().replace(/^\[|\]$/g, "");
-  if (name === "localhost" || name.endsWith(".localhost") || name === "::1") return true;
-  return isIP(name) === 4 && name.startsWith("127.");
 }
 
 /**

@@ -1,4 +1,4 @@
-import type { ErrorCode } from "../base/error-codes.ts";
+import type { ErrorCode } from "../../base/error-codes.ts";
 
 /** HTTP status of each error that can reach a client; every other code is a fault of ours and shows as INTERNAL_ERROR. */
 export const errorStatus = {

@@ -4,26 +4,21 @@ import type { FastifyInstance } from "fastify";
 import { jsonSchemaTransform, jsonSchemaTransformObject } from "fastify-type-provider-zod";
 import { contentSecurityPolicy } from "./security-headers.ts";
 
+export interface ApiDescription {
+  readonly title: string;
+  /** In Markdown. */
+  readonly description: string;
+  readonly version: string;
+  readonly tags: readonly { readonly name: string; readonly description: string }[];
+}
+
 /** The OpenAPI document from the routes' schemas, and /docs to browse it: all files are local. */
-export async function installOpenApi(app: FastifyInstance, version: string): Promise<void> {
+export async function installOpenApi(app: FastifyInstance, { tags, ...info }: ApiDescription): Promise<void> {
   await app.register(swagger, {
     openapi: {
       openapi: "3.1.0",
-      info: {
-        title: "CIFAR image classification",
-        description:
-          "Classifies images with a trained model ([upload page](/)). Errors have one shape: code, message, request_id, detail.",
-        version,
-        license: { name: "MIT", identifier: "MIT" },
-      },
-      tags: [
-        { name: "inference", description: "Predictions and feedback" },
-        { name: "models", description: "What is served" },
-        { name: "service", description: "Health" },
-        { name: "monitoring", description: "Metrics and logs" },
-        { name: "alerts", description: "Recipients, thresholds and tests of alerts" },
-        { name: "open inference protocol", description: "Version 2, as other inference servers speak it" },
-      ],
+      info: { ...info, license: { name: "MIT", identifier: "MIT" } },
+      tags: [...tags],
       components: {
         securitySchemes: {
           bearer: { type: "http", scheme: "bearer", description: "An API key" },
