@@ -1,7 +1,7 @@
 import { concat } from "../graph/build.ts";
 import { heNormalInit, zerosInit } from "../nn/initializers.ts";
 import { batchNorm } from "../nn/layers/batch-norm.ts";
-import { conv2d } from "../nn/layers/conv.ts";
+import { sameConv } from "../nn/layers/conv-norm.ts";
 import { linear } from "../nn/layers/linear.ts";
 import { activation, dropout } from "../nn/layers/pointwise.ts";
 import { avgPool2d, globalAvgPool, maxPool2d } from "../nn/layers/pool.ts";
@@ -42,6 +42,7 @@ export const densenets = variantFactories(variants, densenet);
 const BOTTLENECK = 4;
 
 const relu = activation("relu");
+const weightInit = heNormalInit("fanIn");
 
 /**
  * Densely connected networks (Huang et al. 2017; the form with bottlenecks and halving transitions) with torchvision's
@@ -61,7 +62,8 @@ function densenet(name: DenseNetName, options: DenseNetOptions): Model {
   const { growth, blocks, stemChannels }: Variant = variants[name];
   const stages: Module[] = [
     sequential(
-      convolution("features.conv0", {
+      sameConv("features.conv0", {
+        weightInit,
         inChannels: 3,
         outChannels: stemChannels,
         kernel: stemKernel,
@@ -109,10 +111,10 @@ function denseLayer(name: string, channels: number, growth: number): Module {
   const branch = sequential(
     batchNorm(`${name}.norm1`, channels),
     relu,
-    convolution(`${name}.conv1`, { inChannels: channels, outChannels: hidden, kernel: 1 }),
+    sameConv(`${name}.conv1`, { inChannels: channels, outChannels: hidden, kernel: 1, weightInit }),
     batchNorm(`${name}.norm2`, hidden),
     relu,
-    convolution(`${name}.conv2`, { inChannels: hidden, outChannels: growth, kernel: 3 }),
+    sameConv(`${name}.conv2`, { inChannels: hidden, outChannels: growth, kernel: 3, weightInit }),
   );
   return { ...branch, forward: (x, ctx) => concat([x, branch.forward(x, ctx)], 1) };
 }
@@ -121,19 +123,7 @@ function transition(name: string, channels: number): Module {
   return sequential(
     batchNorm(`${name}.norm`, channels),
     relu,
-    convolution(`${name}.conv`, { inChannels: channels, outChannels: channels / 2, kernel: 1 }),
+    sameConv(`${name}.conv`, { inChannels: channels, outChannels: channels / 2, kernel: 1, weightInit }),
     avgPool2d({ kernel: 2 }),
   );
-}
-
-interface ConvShape {
-  readonly inChannels: number;
-  readonly outChannels: number;
-  readonly kernel: number;
-  readonly stride?: number;
-}
-
-/** Keeps the size at stride 1. */
-function convolution(name: string, shape: ConvShape): Module {
-  return conv2d(name, { ...shape, padding: (shape.kernel - 1) / 2, weightInit: heNormalInit("fanIn") });
 }

@@ -1,8 +1,8 @@
 import { heNormalInit, uniformInit, zerosInit } from "../nn/initializers.ts";
-import { type BatchNormOptions, batchNorm } from "../nn/layers/batch-norm.ts";
-import { conv2d } from "../nn/layers/conv.ts";
+import type { BatchNormOptions } from "../nn/layers/batch-norm.ts";
+import { convNorm } from "../nn/layers/conv-norm.ts";
 import { linear } from "../nn/layers/linear.ts";
-import { activation, dropout } from "../nn/layers/pointwise.ts";
+import { dropout } from "../nn/layers/pointwise.ts";
 import { globalAvgPool } from "../nn/layers/pool.ts";
 import { squeezeExcitation } from "../nn/layers/squeeze-excitation.ts";
 import { stochasticDepth } from "../nn/layers/stochastic-depth.ts";
@@ -129,7 +129,6 @@ type EfficientNetName = keyof typeof variants;
 export const efficientnets = variantFactories(variants, efficientnet);
 
 const weightInit = heNormalInit("fanOut");
-const silu = activation("silu");
 
 /**
  * EfficientNet (Tan and Le 2019) and EfficientNetV2 (2021) with torchvision's names, shapes and first values, so that
@@ -151,7 +150,7 @@ function efficientnet(name: EfficientNetName, options: EfficientNetOptions): Mod
   const total = rows.reduce((sum, [, , , , , , layers]) => sum + layers, 0);
   const stemChannels = rows[0]![4];
   const stem = { inChannels: 3, outChannels: stemChannels, kernel: 3, stride: stemStride };
-  const stages: Module[] = [convNorm("features.0", stem, norm, "activated")];
+  const stages: Module[] = [convNorm("features.0", { ...stem, norm, activation: "silu" })];
   let block = 0;
   let channels = stemChannels;
   for (const [index, [kind, expansion, kernel, published, , outChannels, layers]] of rows.entries()) {
@@ -171,7 +170,7 @@ function efficientnet(name: EfficientNetName, options: EfficientNetOptions): Mod
   }
   const featureChannels = variant.lastChannels ?? 4 * channels;
   const last = { inChannels: channels, outChannels: featureChannels, kernel: 1 };
-  stages.push(convNorm(`features.${stages.length}`, last, norm, "activated"));
+  stages.push(convNorm(`features.${stages.length}`, { ...last, norm, activation: "silu" }));
   return assemble({
     name,
     family: "efficientnet",
@@ -209,10 +208,10 @@ function mbConv(name: string, shape: BlockShape, norm: BatchNormOptions): Module
   const parts: Module[] = [];
   const next = (): string => `${name}.block.${parts.length}`;
   if (expanded !== inChannels) {
-    parts.push(convNorm(next(), { inChannels, outChannels: expanded, kernel: 1 }, norm, "activated"));
+    parts.push(convNorm(next(), { inChannels, outChannels: expanded, kernel: 1, norm, activation: "silu" }));
   }
   const depthwise = { inChannels: expanded, outChannels: expanded, kernel, stride, groups: expanded };
-  parts.push(convNorm(next(), depthwise, norm, "activated"));
+  parts.push(convNorm(next(), { ...depthwise, norm, activation: "silu" }));
   parts.push(
     squeezeExcitation(next(), {
       channels: expanded,
@@ -222,7 +221,7 @@ function mbConv(name: string, shape: BlockShape, norm: BatchNormOptions): Module
       biasInit: zerosInit,
     }),
   );
-  parts.push(convNorm(next(), { inChannels: expanded, outChannels, kernel: 1 }, norm, "linear"));
+  parts.push(convNorm(next(), { inChannels: expanded, outChannels, kernel: 1, norm }));
   return sequential(...parts);
 }
 
@@ -231,27 +230,10 @@ function fusedMbConv(name: string, shape: BlockShape, norm: BatchNormOptions): M
   const { inChannels, outChannels, expansion, kernel, stride } = shape;
   const expanded = roundToEight(inChannels * expansion);
   if (expanded === inChannels) {
-    return convNorm(`${name}.block.0`, { inChannels, outChannels, kernel, stride }, norm, "activated");
+    return convNorm(`${name}.block.0`, { inChannels, outChannels, kernel, stride, norm, activation: "silu" });
   }
   return sequential(
-    convNorm(`${name}.block.0`, { inChannels, outChannels: expanded, kernel, stride }, norm, "activated"),
-    convNorm(`${name}.block.1`, { inChannels: expanded, outChannels, kernel: 1 }, norm, "linear"),
-  );
-}
-
-interface ConvShape {
-  readonly inChannels: number;
-  readonly outChannels: number;
-  readonly kernel: number;
-  readonly stride?: number;
-  readonly groups?: number;
-}
-
-/** `NAME.0` the convolution, which keeps the size at stride 1, `NAME.1` its norm. */
-function convNorm(name: string, shape: ConvShape, norm: BatchNormOptions, end: "activated" | "linear"): Module {
-  return sequential(
-    conv2d(`${name}.0`, { ...shape, padding: (shape.kernel - 1) / 2, weightInit }),
-    batchNorm(`${name}.1`, shape.outChannels, norm),
-    ...(end === "activated" ? [silu] : []),
+    convNorm(`${name}.block.0`, { inChannels, outChannels: expanded, kernel, stride, norm, activation: "silu" }),
+    convNorm(`${name}.block.1`, { inChannels: expanded, outChannels, kernel: 1, norm }),
   );
 }

@@ -1,8 +1,8 @@
-import { heNormalInit, normalInit, zerosInit } from "../nn/initializers.ts";
+import { normalInit, zerosInit } from "../nn/initializers.ts";
 import { batchNorm } from "../nn/layers/batch-norm.ts";
-import { conv2d } from "../nn/layers/conv.ts";
+import { convNorm, sameConv } from "../nn/layers/conv-norm.ts";
 import { linear } from "../nn/layers/linear.ts";
-import { activation, dropout } from "../nn/layers/pointwise.ts";
+import { dropout } from "../nn/layers/pointwise.ts";
 import { globalAvgPool } from "../nn/layers/pool.ts";
 import { type Module, residual, sequential } from "../nn/module.ts";
 import { roundToEight } from "./channels.ts";
@@ -46,7 +46,7 @@ export function mobilenetV2(options: MobileNetV2Options): Model {
   const { height, width, stemStride } = resolveStem(options);
   const stem = roundToEight(32 * widthFactor);
   const features: Module[] = [
-    convNormRelu6("features.0", { inChannels: 3, outChannels: stem, kernel: 3, stride: stemStride }),
+    convNorm("features.0", { inChannels: 3, outChannels: stem, kernel: 3, stride: stemStride, activation: "relu6" }),
   ];
   let inChannels = stem;
   for (const [index, { expansion, channels, blocks, stride }] of stages.entries()) {
@@ -65,7 +65,9 @@ export function mobilenetV2(options: MobileNetV2Options): Model {
     }
   }
   const head = roundToEight(1280 * Math.max(1, widthFactor));
-  features.push(convNormRelu6(`features.${features.length}`, { inChannels, outChannels: head, kernel: 1 }));
+  features.push(
+    convNorm(`features.${features.length}`, { inChannels, outChannels: head, kernel: 1, activation: "relu6" }),
+  );
   return assemble({
     name: "mobilenet_v2",
     family: "mobilenet",
@@ -88,24 +90,6 @@ export function mobilenetV2(options: MobileNetV2Options): Model {
   });
 }
 
-interface ConvShape {
-  readonly inChannels: number;
-  readonly outChannels: number;
-  readonly kernel: number;
-  readonly stride?: number;
-  readonly groups?: number;
-}
-
-/** `NAME.0` the convolution, `NAME.1` its norm. */
-function convNormRelu6(name: string, shape: ConvShape): Module {
-  return sequential(convolution(`${name}.0`, shape), batchNorm(`${name}.1`, shape.outChannels), activation("relu6"));
-}
-
-/** Keeps the size at stride 1. */
-function convolution(name: string, shape: ConvShape): Module {
-  return conv2d(name, { ...shape, padding: (shape.kernel - 1) / 2, weightInit: heNormalInit("fanOut") });
-}
-
 interface InvertedResidualShape {
   readonly inChannels: number;
   readonly outChannels: number;
@@ -117,13 +101,15 @@ interface InvertedResidualShape {
 function invertedResidual(name: string, { inChannels, outChannels, expansion, stride }: InvertedResidualShape): Module {
   const hidden = inChannels * expansion;
   const expand =
-    expansion === 1 ? [] : [convNormRelu6(`${name}.conv.0`, { inChannels, outChannels: hidden, kernel: 1 })];
+    expansion === 1
+      ? []
+      : [convNorm(`${name}.conv.0`, { inChannels, outChannels: hidden, kernel: 1, activation: "relu6" })];
   const at = expand.length;
   const depthwise = { inChannels: hidden, outChannels: hidden, kernel: 3, stride, groups: hidden };
   const branch = sequential(
     ...expand,
-    convNormRelu6(`${name}.conv.${at}`, depthwise),
-    convolution(`${name}.conv.${at + 1}`, { inChannels: hidden, outChannels, kernel: 1 }),
+    convNorm(`${name}.conv.${at}`, { ...depthwise, activation: "relu6" }),
+    sameConv(`${name}.conv.${at + 1}`, { inChannels: hidden, outChannels, kernel: 1 }),
     batchNorm(`${name}.conv.${at + 2}`, outChannels),
   );
   return stride === 1 && inChannels === outChannels ? residual(branch) : branch;

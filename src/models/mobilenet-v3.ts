@@ -1,6 +1,5 @@
 import { heNormalInit, normalInit, zerosInit } from "../nn/initializers.ts";
-import { batchNorm } from "../nn/layers/batch-norm.ts";
-import { conv2d } from "../nn/layers/conv.ts";
+import { convNorm } from "../nn/layers/conv-norm.ts";
 import { linear } from "../nn/layers/linear.ts";
 import { activation, dropout } from "../nn/layers/pointwise.ts";
 import { globalAvgPool } from "../nn/layers/pool.ts";
@@ -76,6 +75,7 @@ const STEM_CHANNELS = 16;
 const LAST_EXPANSION = 6;
 
 const weightInit = heNormalInit("fanOut");
+const norm = { eps: 1e-3, momentum: 0.01 };
 
 /**
  * MobileNetV3 (Howard et al. 2019) with torchvision's names, shapes and first values, so that its weights fit; at 1000
@@ -94,7 +94,14 @@ function mobilenetV3(name: MobileNetV3Name, options: MobileNetV3Options): Model 
   const { rows, hidden }: Variant = variants[name];
   const unstrided = stemStride === 1 ? rows.findIndex(([, , , , , stride]) => stride === 2) : -1;
   const stages: Module[] = [
-    convNorm("features.0", { inChannels: 3, outChannels: STEM_CHANNELS, kernel: 3, stride: stemStride }, "hardSwish"),
+    convNorm("features.0", {
+      inChannels: 3,
+      outChannels: STEM_CHANNELS,
+      kernel: 3,
+      stride: stemStride,
+      norm,
+      activation: "hardSwish",
+    }),
   ];
   let inChannels = STEM_CHANNELS;
   for (const [index, row] of rows.entries()) {
@@ -104,7 +111,13 @@ function mobilenetV3(name: MobileNetV3Name, options: MobileNetV3Options): Model 
   }
   const featureChannels = LAST_EXPANSION * inChannels;
   stages.push(
-    convNorm(`features.${stages.length}`, { inChannels, outChannels: featureChannels, kernel: 1 }, "hardSwish"),
+    convNorm(`features.${stages.length}`, {
+      inChannels,
+      outChannels: featureChannels,
+      kernel: 1,
+      norm,
+      activation: "hardSwish",
+    }),
   );
   const dense = { weightInit: normalInit(0.01), biasInit: zerosInit };
   return assemble({
@@ -131,31 +144,15 @@ function invertedResidual(name: string, inChannels: number, row: Row, stride: 1 
   const [kernel, expanded, outChannels, se, act] = row;
   const parts: Module[] = [];
   const next = (): string => `${name}.block.${parts.length}`;
-  if (expanded !== inChannels) parts.push(convNorm(next(), { inChannels, outChannels: expanded, kernel: 1 }, act));
+  if (expanded !== inChannels)
+    parts.push(convNorm(next(), { inChannels, outChannels: expanded, kernel: 1, norm, activation: act }));
   const depthwise = { inChannels: expanded, outChannels: expanded, kernel, stride, groups: expanded };
-  parts.push(convNorm(next(), depthwise, act));
+  parts.push(convNorm(next(), { ...depthwise, norm, activation: act }));
   if (se === "se") {
     const squeeze = { channels: expanded, squeezeChannels: roundToEight(Math.floor(expanded / 4)) };
     parts.push(squeezeExcitation(next(), { ...squeeze, gate: "hardSigmoid", weightInit, biasInit: zerosInit }));
   }
-  parts.push(convNorm(next(), { inChannels: expanded, outChannels, kernel: 1 }));
+  parts.push(convNorm(next(), { inChannels: expanded, outChannels, kernel: 1, norm }));
   const branch = sequential(...parts);
   return stride === 1 && inChannels === outChannels && row[5] === 1 ? residual(branch) : branch;
-}
-
-interface ConvShape {
-  readonly inChannels: number;
-  readonly outChannels: number;
-  readonly kernel: number;
-  readonly stride?: number;
-  readonly groups?: number;
-}
-
-/** `NAME.0` the convolution, which keeps the size at stride 1, `NAME.1` its norm. */
-function convNorm(name: string, shape: ConvShape, act?: Activation): Module {
-  return sequential(
-    conv2d(`${name}.0`, { ...shape, padding: (shape.kernel - 1) / 2, weightInit }),
-    batchNorm(`${name}.1`, shape.outChannels, { eps: 1e-3, momentum: 0.01 }),
-    ...(act === undefined ? [] : [activation(act)]),
-  );
 }

@@ -1,6 +1,5 @@
 import { heNormalInit, normalInit, zerosInit } from "../nn/initializers.ts";
-import { batchNorm } from "../nn/layers/batch-norm.ts";
-import { conv2d } from "../nn/layers/conv.ts";
+import { convNorm } from "../nn/layers/conv-norm.ts";
 import { linear } from "../nn/layers/linear.ts";
 import { activation, dropout } from "../nn/layers/pointwise.ts";
 import { globalAvgPool } from "../nn/layers/pool.ts";
@@ -125,20 +124,4 @@ function bottleneck(name: string, { inChannels, outChannels, stride, groups, squ
 /** Fits a block's input to what is added to it. */
 function projection(name: string, { inChannels, outChannels, stride }: BlockShape): Module {
   return convNorm(name, { inChannels, outChannels, kernel: 1, stride });
-}
-
-interface ConvShape {
-  readonly inChannels: number;
-  readonly outChannels: number;
-  readonly kernel: number;
-  readonly stride?: number;
-  readonly groups?: number;
-}
-
-/** `NAME.0` the convolution, which keeps the size at stride 1, `NAME.1` its norm. */
-function convNorm(name: string, shape: ConvShape): Module {
-  return sequential(
-    conv2d(`${name}.0`, { ...shape, padding: (shape.kernel - 1) / 2, weightInit: heNormalInit("fanOut") }),
-    batchNorm(`${name}.1`, shape.outChannels),
-  );
 }

@@ -1,6 +1,5 @@
-import { heNormalInit } from "../nn/initializers.ts";
 import { batchNorm } from "../nn/layers/batch-norm.ts";
-import { conv2d } from "../nn/layers/conv.ts";
+import { sameConv } from "../nn/layers/conv-norm.ts";
 import { linear } from "../nn/layers/linear.ts";
 import { activation, dropout } from "../nn/layers/pointwise.ts";
 import { globalAvgPool, maxPool2d } from "../nn/layers/pool.ts";
@@ -53,7 +52,7 @@ function resnet(name: ResNetName, options: ResNetOptions): Model {
   const { expansion, branch } = blocks[block];
   const body: Module[] = [
     sequential(
-      convolution("conv1", { inChannels: 3, outChannels: 64, kernel: stemKernel, stride: stemStride }),
+      sameConv("conv1", { inChannels: 3, outChannels: 64, kernel: stemKernel, stride: stemStride }),
       batchNorm("bn1", 64),
       relu,
       ...(stemStride === 1 ? [] : [maxPool2d({ kernel: 3, stride: 2, padding: 1 })]),
@@ -102,10 +101,10 @@ const blocks = {
 
 function basicBranch(name: string, { inChannels, channels, stride }: BlockShape): Module {
   return sequential(
-    convolution(`${name}.conv1`, { inChannels, outChannels: channels, kernel: 3, stride }),
+    sameConv(`${name}.conv1`, { inChannels, outChannels: channels, kernel: 3, stride }),
     batchNorm(`${name}.bn1`, channels),
     relu,
-    convolution(`${name}.conv2`, { inChannels: channels, outChannels: channels, kernel: 3 }),
+    sameConv(`${name}.conv2`, { inChannels: channels, outChannels: channels, kernel: 3 }),
     batchNorm(`${name}.bn2`, channels),
   );
 }
@@ -113,13 +112,13 @@ function basicBranch(name: string, { inChannels, channels, stride }: BlockShape)
 function bottleneckBranch(name: string, { inChannels, channels, stride }: BlockShape): Module {
   const outChannels = channels * blocks.bottleneck.expansion;
   return sequential(
-    convolution(`${name}.conv1`, { inChannels, outChannels: channels, kernel: 1 }),
+    sameConv(`${name}.conv1`, { inChannels, outChannels: channels, kernel: 1 }),
     batchNorm(`${name}.bn1`, channels),
     relu,
-    convolution(`${name}.conv2`, { inChannels: channels, outChannels: channels, kernel: 3, stride }),
+    sameConv(`${name}.conv2`, { inChannels: channels, outChannels: channels, kernel: 3, stride }),
     batchNorm(`${name}.bn2`, channels),
     relu,
-    convolution(`${name}.conv3`, { inChannels: channels, outChannels, kernel: 1 }),
+    sameConv(`${name}.conv3`, { inChannels: channels, outChannels, kernel: 1 }),
     batchNorm(`${name}.bn3`, outChannels),
   );
 }
@@ -129,20 +128,8 @@ function residualBlock(name: string, branch: Module, shape: BlockShape & { reado
   const { inChannels, outChannels, stride } = shape;
   if (stride === 1 && inChannels === outChannels) return sequential(residual(branch), relu);
   const shortcut = sequential(
-    convolution(`${name}.downsample.0`, { inChannels, outChannels, kernel: 1, stride }),
+    sameConv(`${name}.downsample.0`, { inChannels, outChannels, kernel: 1, stride }),
     batchNorm(`${name}.downsample.1`, outChannels),
   );
   return sequential(sumOf(branch, shortcut), relu);
-}
-
-interface ConvShape {
-  readonly inChannels: number;
-  readonly outChannels: number;
-  readonly kernel: number;
-  readonly stride?: number;
-}
-
-/** Keeps the size at stride 1. */
-function convolution(name: string, shape: ConvShape): Module {
-  return conv2d(name, { ...shape, padding: (shape.kernel - 1) / 2, weightInit: heNormalInit("fanOut") });
 }
