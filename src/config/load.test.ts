@@ -125,6 +125,7 @@ describe("loadConfig", () => {
     expect(warmup()).toBe(2);
     expect(warmup("training.num_epochs=1")).toBe(0.2);
     expect(warmup("training.scheduler=cosine")).toBe(0);
+    expect(warmup("training.scheduler=onecycle")).toBe(3);
     expect(warmup("training.warmup_epochs=3")).toBe(3);
   });
 

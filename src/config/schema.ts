@@ -155,7 +155,8 @@ function checkTogether(config: Sections, context: z.RefinementCtx): void {
 
 /** Fills in the values that null leaves to other keys. */
 function resolveDerived({ training, ...rest }: Sections) {
-  const warmup = training.scheduler === "onecycle" ? training.num_epochs / 5 : 0;
+  const { num_epochs: epochs, scheduler } = training;
+  const warmup = scheduler === "triangle" ? epochs / 5 : scheduler === "onecycle" ? (3 * epochs) / 10 : 0;
   return { ...rest, training: { ...training, warmup_epochs: training.warmup_epochs ?? warmup } };
 }
 

@@ -8,6 +8,7 @@ import {
   constantSchedule,
   cosineSchedule,
   linearToZero,
+  oneCycleSchedule,
   type Schedule,
   stepSchedule,
   triangleSchedule,
@@ -36,6 +37,8 @@ export function configuredSchedule({ training }: Config, { epochs, stepsPerEpoch
     case "cosine":
       return warm(cosineSchedule({ totalSteps: Math.max(1, totalSteps - warmupSteps), final }));
     case "onecycle":
+      return oneCycleSchedule({ totalSteps, rise: warmupSteps / totalSteps, initial, final });
+    case "triangle":
       return triangleSchedule({ totalSteps, rise: warmupSteps / totalSteps, initial, final });
     default:
       return training.scheduler satisfies never;

@@ -45,10 +45,11 @@ export const trainingSection = z
       .default(5e-4)
       .describe("Weight decay; decoupled from the gradient with AdamW, added to the gradient with SGD."),
     scheduler: z
-      .enum(["step", "cosine", "none", "onecycle"])
-      .default("onecycle")
+      .enum(["step", "cosine", "none", "triangle", "onecycle"])
+      .default("triangle")
       .describe(
-        "Learning rate over time: falling by gamma each step_size epochs, a cosine, constant, or a linear rise and fall.",
+        "Learning rate over time: falling by gamma each step_size epochs, a cosine, constant, straight lines up and down, " +
+          "or one cycle of two half cosines (PyTorch's OneCycleLR).",
       ),
     step_size: z.int().min(1).default(10).describe("Epochs between two drops of the scheduler step."),
     gamma: z.number().positive().max(1).default(0.1).describe("Factor of each drop of the scheduler step."),
@@ -59,7 +60,7 @@ export const trainingSection = z
       .default(null)
       .describe(
         "Epochs, fractions included, of linear rise to the peak learning rate. " +
-          "null: a fifth of num_epochs with onecycle, none with the other schedulers.",
+          "null: a fifth of num_epochs with triangle, three tenths with onecycle, none with the other schedulers.",
       ),
     initial_lr_fraction: z
       .number()
@@ -72,7 +73,7 @@ export const trainingSection = z
       .min(0)
       .max(1)
       .default(0)
-      .describe("Learning rate at the end of cosine and onecycle, as a share of the peak."),
+      .describe("Learning rate at the end of cosine, triangle and onecycle, as a share of the peak."),
     early_stopping: z
       .boolean()
       .default(true)
