@@ -161,10 +161,13 @@ describe("the folder of the logs", () => {
     await chmod(directory, 0o755);
     await chmod(logs, 0o555);
     const built = new URL("../../dist/observability/logs/service-log.js", import.meta.url).href;
-    // Root may write everywhere: a user without rights logs instead.
-    const user = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {};
     const program = `
       import { openServiceLog } from ${JSON.stringify(built)};
+      // Root may write everywhere: a user without rights logs instead.
+      if (process.getuid() === 0) {
+        process.setgid(65_534);
+        process.setuid(65_534);
+      }
       const sink = { write() {} };
       const log = openServiceLog({ directory: ${JSON.stringify(logs)}, stdout: sink });
       for (let i = 0; i < 10; i++) log.logger.info({ i }, "line");
@@ -175,7 +178,7 @@ describe("the folder of the logs", () => {
         await new Promise((resolve) => setTimeout(resolve, 100));
       }
       await log[Symbol.asyncDispose]();`;
-    const child = spawn(process.execPath, ["--input-type=module", "-e", program], { ...user, cwd: "/" });
+    const child = spawn(process.execPath, ["--input-type=module", "-e", program], { cwd: "/" });
     onTestFinished(() => void child.kill("SIGKILL"));
     const errors = text(child.stderr);
     const first = await new Promise<string>((resolve, reject) => {

@@ -403,7 +403,7 @@ describe.skipIf(!hasPrometheus)(`alert rules${hasPrometheus ? "" : ` (${remedy})
       const whole = { [bucket("5")]: phases(600), [bucket("+Inf")]: phases(600), [all]: phases(600) };
       const burst: RuleCase = {
         ...test,
-        description: name === "HighResponseTime" ? test.description : test.description.replace("80%", "98.48%"),
+        description: name === "HighResponseTime" ? test.description : test.description.replace("80%", "98.52%"),
       };
       const fires = { minutes: 62, fires: true };
       await expectSuccess(promtoolTest(name, burst, [...expectedAt, fires], { ...series, ...whole }));
