@@ -1,12 +1,13 @@
 import type { z } from "zod";
-import { configKeys, configSections, findConfigKey } from "./keys.ts";
+import { findConfigKey } from "./keys.ts";
 import { type ConfigLayer, type ConfigSource, describeSource, mergeLayers, sourceOf, sourcesOfKeys } from "./layer.ts";
 import { parseOverride } from "./override.ts";
 import { presetNames, presets } from "./presets.ts";
 import { type ConfigProblem, invalidConfig, quoteValue } from "./problem.ts";
 import { type Config, configSchema } from "./schema.ts";
-import { suggestKey, suggestWord } from "./suggest.ts";
+import { suggestWord } from "./suggest.ts";
 import { checkSupported } from "./supported.ts";
+import { unknownKey } from "./unknown-key.ts";
 import { readYamlLayer } from "./yaml-file.ts";
 
 export interface LoadConfigOptions {
@@ -104,24 +105,6 @@ function problemText({ issue, key, value, known }: IssueContext): string {
   const meant = typeof value === "string" ? suggestWord(value, known.choices) : undefined;
   const hint = meant === undefined ? "" : `; did you mean ${meant}?`;
   return `${key} is ${quoteValue(value)} but must be ${known.expected}${hint}`;
-}
-
-function unknownKey(path: readonly string[], layers: readonly ConfigLayer[]): ConfigProblem {
-  const key = path.join(".");
-  const place = describeSource(sourceOf(layers, path));
-  const known = [...configKeys.map((entry) => entry.key), ...configSections.map(({ name }) => name)];
-  const meant = suggestKey(key, known);
-  const nested = path.some((name) => name.includes(".")) && known.includes(key);
-  const hint = nested ? `; ${nestingHint(key)}` : meant === undefined ? "" : `; did you mean ${meant}?`;
-  const base = { key, text: `unknown key ${key}${hint}${place === undefined ? "" : ` (${place})`}` };
-  return place === undefined ? base : { ...base, place };
-}
-
-/** A dotted key is one name to YAML. */
-function nestingHint(key: string): string {
-  const parts = key.split(".");
-  const sections = parts.slice(0, -1).map((name) => `\`${name}:\``);
-  return `write ${sections.join(" and below it ")} and, indented below, \`${parts.at(-1)}: …\``;
 }
 
 function valueAtPath(tree: unknown, path: readonly string[]): unknown {

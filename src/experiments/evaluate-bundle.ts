@@ -4,7 +4,7 @@ import { availableCores } from "../base/machine-limits.ts";
 import { createRng } from "../base/rng.ts";
 import type { Config } from "../config/schema.ts";
 import type { Bundle } from "../inference/bundle.ts";
-import type { TestTimeAugmentation } from "../training/evaluate.ts";
+import type { TestTimeAugmentation } from "../training/test-time-augmentation.ts";
 import { type DatasetOptions, loadConfiguredDataset, splitDataset } from "./configured-dataset.ts";
 import { evaluateModel } from "./evaluate-model.ts";
 import type { Evaluation } from "./events.ts";

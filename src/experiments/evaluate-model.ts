@@ -3,7 +3,8 @@ import type { InferenceModel } from "../graph/executor.ts";
 import { normalise, type Preprocessing } from "../inference/preprocess.ts";
 import { expectedCalibrationError } from "../training/calibration.ts";
 import { classificationMetrics } from "../training/classification.ts";
-import { logitsOf, type TestTimeAugmentation } from "../training/evaluate.ts";
+import { logitsOf } from "../training/evaluate.ts";
+import type { TestTimeAugmentation } from "../training/test-time-augmentation.ts";
 import type { Evaluation } from "./events.ts";
 
 export interface EvaluationSetup {

@@ -1,7 +1,7 @@
 import type { DataProgress } from "../data/progress.ts";
-import type { TestTimeAugmentation } from "../training/evaluate.ts";
 import type { StopReason, TrainEvent } from "../training/events.ts";
 import type { ClassificationMetrics } from "../training/metrics.ts";
+import type { TestTimeAugmentation } from "../training/test-time-augmentation.ts";
 
 /** What a whole experiment tells: the events of its training, and what happens before and after. */
 export type ExperimentEvent =

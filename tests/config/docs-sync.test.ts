@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
@@ -33,6 +33,19 @@ describe("the configuration schema", () => {
       expect(expected, key).not.toBe("");
     }
     for (const { name, description } of configSections) expect(description, name).not.toBe("");
+  });
+
+  it("has no key that no code reads", () => {
+    const files = readdirSync(path("src"), { recursive: true, encoding: "utf8" }).filter(
+      (file) =>
+        file.endsWith(".ts") && !file.endsWith(".test.ts") && !/^config[\\/](sections|presets|supported)/.test(file),
+    );
+    const code = files.map((file) => readFileSync(path(`src/${file}`), "utf8")).join("\n");
+    // A key whose one value is its default is read by the rule that says so.
+    const unread = keyNames.filter(
+      (key) => !limitedKeys.has(key) && !new RegExp(`\\b${key.split(".").at(-1)}\\b`).test(code),
+    );
+    expect(unread).toEqual([]);
   });
 
   it("has every key that is limited in this version", () => {
