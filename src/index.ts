@@ -77,11 +77,12 @@ export { RunLogger, type RunLoggerOptions } from "./tracking/run-logger.ts";
 export { openSqlStore } from "./tracking/sql/store.ts";
 export type { TrackingStore } from "./tracking/store.ts";
 export { classificationMetrics } from "./training/classification.ts";
-export { logitsOf, type TestTimeAugmentation } from "./training/evaluate.ts";
+export { logitsOf } from "./training/evaluate.ts";
 export type { TrainEvent } from "./training/events.ts";
 export { type FitOptions, fit, type TrainResult } from "./training/fit.ts";
 export type { ClassificationMetrics } from "./training/metrics.ts";
 export { decayGroups } from "./training/parameter-groups.ts";
+export type { TestTimeAugmentation } from "./training/test-time-augmentation.ts";
 export { buildTrainStep, initialState, type StepOptions } from "./training/train-step.ts";
 /** Builders of graph operations. */
 export { ops };

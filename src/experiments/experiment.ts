@@ -8,7 +8,7 @@ import type { TerminalStatus } from "../tracking/types.ts";
 import type { ExperimentEvent, TrainingOutcome } from "./events.ts";
 import { createRunFolder, lockRun, type RunFolder, type RunRecord, updateRun } from "./run-folder.ts";
 import { runRecorder } from "./run-recorder.ts";
-import { openRunTracking } from "./run-tracking.ts";
+import { openRunTracking, type RunTracking, type RunTrackingOptions } from "./run-tracking.ts";
 import { trainDistributed } from "./train-distributed.ts";
 import { trainInWorker } from "./train-in-worker.ts";
 
@@ -18,12 +18,16 @@ export interface ExperimentOptions {
   readonly resolved: Readonly<Record<string, unknown>>;
   /** The run to go on with. */
   readonly resume?: RunFolder | undefined;
-  /** Aborting saves a checkpoint and ends the training. */
+  /** Aborting saves a checkpoint and ends the training; a reason that is text is recorded as why. */
   readonly signal: AbortSignal;
   /** The program and command, such as "cifar train". */
   readonly sourceName: string;
   /** Of the run in the tracking store; default the run's id. */
   readonly runName?: string | undefined;
+  /** The run in the tracking store that this one is a part of. */
+  readonly parentRunId?: string | undefined;
+  /** Where the run is recorded; default: where the configuration says. */
+  readonly openTracking?: (options: RunTrackingOptions) => Promise<RunTracking>;
   /** More tags of that run. */
   readonly tags?: Readonly<Record<string, string>> | undefined;
   readonly now?: () => Date;
@@ -49,6 +53,7 @@ const runEnds = {
  */
 export async function* runExperiment(options: ExperimentOptions): AsyncGenerator<ExperimentEvent, TrainingOutcome> {
   const { config, resolved, resume, signal, sourceName, env = process.env, now = () => new Date() } = options;
+  const { openTracking = openRunTracking, parentRunId } = options;
   const environment = await readRunEnvironment({ sourceName, cwd: process.cwd() });
   let run = resume ?? (await createRunFolder(config, now()));
   await using _lock = await lockRun(run);
@@ -57,7 +62,7 @@ export async function* runExperiment(options: ExperimentOptions): AsyncGenerator
   const warn = (message: string): void => {
     warnings.push(`tracking: ${message}`);
   };
-  await using tracking = await openRunTracking({ config, env, run, warn });
+  await using tracking = await openTracking({ config, env, run, warn });
   const resumeRunId = await tracking.knownRun(run.record.trackingRunId);
   const logger = new RunLogger({
     target: tracking.target,
@@ -65,7 +70,12 @@ export async function* runExperiment(options: ExperimentOptions): AsyncGenerator
     runName: options.runName ?? run.record.runId,
     environment,
     params: flattenConfig(config),
-    tags: { "training.run": run.record.runId, "training.run_directory": run.directory, ...options.tags },
+    tags: {
+      "training.run": run.record.runId,
+      "training.run_directory": run.directory,
+      ...(parentRunId === undefined ? {} : { "mlflow.parentRunId": parentRunId }),
+      ...options.tags,
+    },
     stepInterval: config.mlflow.step_interval,
     ...(resumeRunId === undefined ? {} : { resumeRunId }),
     onProblem: (error) => warn(error instanceof Error ? error.message : String(error)),
@@ -109,6 +119,7 @@ export async function* runExperiment(options: ExperimentOptions): AsyncGenerator
       await training.return(undefined as never);
     }
     const end: RunEnd = outcome.reason === "aborted" ? "stopped" : "finished";
+    if (end === "stopped") logger.setTags({ "training.stop_reason": stopReasonOf(signal) });
     run = await updateRun(run, {
       status: runEnds[end].record,
       ...(outcome.bundle === undefined ? {} : { bundle: outcome.bundle.directory }),
@@ -134,4 +145,8 @@ export async function* runExperiment(options: ExperimentOptions): AsyncGenerator
     }
     await logger.finish(runEnds[end].tracking);
   }
+}
+
+function stopReasonOf({ reason }: AbortSignal): string {
+  return typeof reason === "string" ? reason : "interrupted";
 }

@@ -99,7 +99,7 @@ async function train(spec: TrialSpec, training: Training): Promise<void> {
         step = event.epoch;
         cost.flops = cost.flopsPerImage * config.training.batch_size * event.globalStep;
         await tell({ type: "report", step, metrics: finite(recordOf(event).metrics ?? {}), flops: cost.flops });
-        if (step >= spec.until && step < epochsOf(config)) halt.abort();
+        if (step >= spec.until && step < epochsOf(config)) halt.abort("paused");
         break;
       case "evaluation":
         await tell({ type: "report", step, metrics: finite(evaluationFigures(event)), flops: cost.flops });
@@ -113,11 +113,8 @@ async function train(spec: TrialSpec, training: Training): Promise<void> {
       ...{ config, resolved, resume: previous, sourceName: "cifar tune" },
       signal: AbortSignal.any([signal, halt.signal]),
       runName: `${spec.studyId}/trial-${String(spec.trial).padStart(4, "0")}`,
-      tags: {
-        ...(spec.parentRunId === undefined ? {} : { "mlflow.parentRunId": spec.parentRunId }),
-        "tuning.study": spec.studyId,
-        "tuning.trial": String(spec.trial),
-      },
+      parentRunId: spec.parentRunId,
+      tags: { "tuning.study": spec.studyId, "tuning.trial": String(spec.trial) },
     });
     for (;;) {
       const next = await experiment.next();

@@ -59,10 +59,11 @@ it("stopped in its last evaluation a run tells the steps that it did, and resume
   const { start, ended } = await workspace();
   const stop = new AbortController();
   const outcome = await pull(start(stop.signal), ({ type }) => {
-    if (type === "stop") stop.abort();
+    if (type === "stop") stop.abort("the night is over");
     return false;
   });
-  const { run, record, tracking } = await ended();
+  const { run, record, tracking, data } = await ended();
+  expect(data.tags).toContainEqual({ key: "training.stop_reason", value: "the night is over" });
   // 180 images are 22 steps of 16 in two epochs. Where the evaluation was faster than the signal, the run has finished.
   expect(outcome).toMatchObject({ globalStep: 22, epochs: 2, reason: "aborted" });
   expect({ record, tracking }).toEqual({ record: "interrupted", tracking: "KILLED" });
