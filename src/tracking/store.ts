@@ -108,12 +108,7 @@ export interface HistorySearch {
   readonly steps?: { readonly from: number; readonly to: number };
 }
 
-/**
- * Keeps experiments, runs, models. What a method has acknowledged survives the death of the process.
- * Every method rejects with TRACKING_INVALID for a value that breaks a rule or limit, TRACKING_NOT_FOUND for what is not
- * there, TRACKING_STORE_FAILED when the store itself fails. A new store has the experiment 0, "Default".
- */
-export interface TrackingStore extends ModelRegistry, AsyncDisposable {
+export interface ExperimentStore {
   /** @throws TRACKING_EXISTS when the name is taken */
   createExperiment(name: string, init?: ExperimentInit): Promise<Experiment>;
   getExperiment(experimentId: string): Promise<Experiment>;
@@ -126,7 +121,9 @@ export interface TrackingStore extends ModelRegistry, AsyncDisposable {
   restoreExperiment(experimentId: string): Promise<void>;
   setExperimentTag(experimentId: string, tag: Tag): Promise<void>;
   deleteExperimentTag(experimentId: string, key: string): Promise<void>;
+}
 
+export interface RunStore {
   createRun(experimentId: string, init?: RunInit): Promise<Run>;
   getRun(runId: string): Promise<Run>;
   updateRun(runId: string, update: RunUpdate): Promise<Run>;
@@ -157,7 +154,10 @@ export interface TrackingStore extends ModelRegistry, AsyncDisposable {
   /** Points of several runs, with their runId, by run and then by step. */
   sampleMetricHistory(search: HistorySearch): Promise<readonly (Metric & { readonly runId: string })[]>;
   searchDatasets(experimentIds: readonly string[]): Promise<readonly DatasetSummary[]>;
+}
 
+/** Models that runs have logged, before anybody registers them. */
+export interface LoggedModelStore {
   createLoggedModel(experimentId: string, init?: LoggedModelInit): Promise<LoggedModel>;
   getLoggedModel(modelId: string, options?: { readonly view?: LifecycleView }): Promise<LoggedModel>;
   finalizeLoggedModel(modelId: string, status: LoggedModelStatus): Promise<LoggedModel>;
@@ -166,6 +166,17 @@ export interface TrackingStore extends ModelRegistry, AsyncDisposable {
   deleteLoggedModelTag(modelId: string, key: string): Promise<void>;
   logLoggedModelParams(modelId: string, params: readonly Param[]): Promise<void>;
   searchLoggedModels(search: LoggedModelSearch): Promise<Page<LoggedModel>>;
+}
 
+/**
+ * Keeps experiments, runs, models. What a method has acknowledged survives the death of the process.
+ *
+ * Any number of processes may write at the same time: each call is one transaction, whole or not at all, and a write that
+ * finds the store taken waits for at most ten seconds. Nothing is written to a deleted run; whether it has ended makes no
+ * difference. Every method rejects with TRACKING_INVALID for a value that breaks a rule or limit, TRACKING_NOT_FOUND for
+ * what is not there, STORAGE_FAILED on a full disk, TRACKING_STORE_FAILED when the store itself fails. A new store has the
+ * experiment 0, "Default".
+ */
+export interface TrackingStore extends ExperimentStore, RunStore, LoggedModelStore, ModelRegistry, AsyncDisposable {
   close(): Promise<void>;
 }
