@@ -333,7 +333,36 @@ def pyfunc_models():
 
 
 @group
-def system_metrics_and_async():
+def onnx_models():
+    from onnx import TensorProto, helper
+
+    kinds = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, 2]) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Add", ["x", "x"], ["y"])], "double", kinds[:1], kinds[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    example = np.array([[1, 2]], dtype=np.float32)
+    mlflow.set_experiment("onnx")
+    with mlflow.start_run():
+        info = mlflow.onnx.log_model(model, name="double", registered_model_name="onnx-doubler", input_example=example)
+    client.set_registered_model_alias("onnx-doubler", "champion", "1")
+    assert mlflow.onnx.load_model("models:/onnx-doubler@champion").graph.name == "double"
+    for model_uri in (info.model_uri, "models:/onnx-doubler@champion"):
+        assert mlflow.pyfunc.load_model(model_uri).predict(example)["y"].tolist() == [[2, 4]]
+
+
+@group
+def system_metrics():
+    mlflow.set_experiment("system metrics")
+    mlflow.set_system_metrics_sampling_interval(0.2)
+    mlflow.set_system_metrics_samples_before_logging(1)
+    with mlflow.start_run(log_system_metrics=True) as run:
+        deadline = time.time() + 60
+        while time.time() < deadline and not client.get_run(run.info.run_id).data.metrics:
+            time.sleep(0.2)
+    assert "system/cpu_utilization_percentage" in client.get_run(run.info.run_id).data.metrics
+
+
+@group
+def asynchronous():
     mlflow.set_experiment("async")
     with mlflow.start_run() as run:
         for step in range(50):

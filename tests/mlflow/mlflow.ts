@@ -7,7 +7,7 @@ import { freePort } from "../tracking/postgresql.ts";
 
 /** Why the suites of this folder are skipped, and what to do about it. */
 export const mlflowMissing =
-  "MLflow is not installed (pip install mlflow onnx onnxruntime, and MLFLOW_PYTHON=…/bin/python)";
+  "MLflow is not installed (pip install mlflow onnx onnxruntime psutil, and MLFLOW_PYTHON=…/bin/python)";
 
 /** A Python that has mlflow: MLFLOW_PYTHON, or python3; undefined where there is none. */
 export function findMlflowPython(): string | undefined {
