@@ -101,6 +101,14 @@ export function parseOrder(clauses: readonly string[] | undefined, grammar: Gram
   return orders;
 }
 
+/** The same for what is ordered by its attributes alone. */
+export function parseAttributeOrder(clauses: readonly string[] | undefined, grammar: Grammar): Order[] {
+  const orders = parseOrder(clauses, grammar);
+  const other = orders.find(({ entity }) => entity !== "attribute");
+  if (other !== undefined) throw invalid(`Invalid order_by entity: ${other.entity}`, "order by an attribute");
+  return orders;
+}
+
 class Reader {
   readonly #text: string;
   readonly #tokens: readonly Token[];

@@ -1,7 +1,7 @@
 import { sql } from "kysely";
 import { PipelineError } from "../../base/errors.ts";
 import type { Page } from "../page.ts";
-import { parseFilter, parseOrder } from "../search/grammar.ts";
+import { parseAttributeOrder, parseFilter } from "../search/grammar.ts";
 import { experimentGrammar } from "../search/grammars.ts";
 import { decodePageToken } from "../search/page-token.ts";
 import type { ExperimentInit, ExperimentSearch } from "../store.ts";
@@ -60,7 +60,7 @@ export async function searchExperiments({ db, dialect }: Session, search: Experi
   const { filter, view = "active", orderBy = [], maxResults = 1000, pageToken } = search;
   checkMaxResults(maxResults, trackingLimits.searchResults);
   const offset = decodePageToken(pageToken);
-  const orders = parseOrder(orderBy.length === 0 ? ["creation_time DESC"] : orderBy, experimentGrammar);
+  const orders = parseAttributeOrder(orderBy.length === 0 ? ["creation_time DESC"] : orderBy, experimentGrammar);
   let query = db.selectFrom("experiments").selectAll();
   if (view !== "all") query = query.where("lifecycle_stage", "=", view);
   for (const condition of parseFilter(filter, experimentGrammar)) {
@@ -74,8 +74,7 @@ export async function searchExperiments({ db, dialect }: Session, search: Experi
       condition.key === "experiment_id" ? sql`CAST(experiments.experiment_id AS TEXT)` : sql.ref(condition.key);
     query = query.where(compare(column, condition, dialect));
   }
-  for (const { entity, key, direction } of orders) {
-    if (entity !== "attribute") throw invalid(`Invalid order_by entity: ${entity}`, "order by an attribute");
+  for (const { key, direction } of orders) {
     query = query.orderBy(sql.ref(key), direction === "ascending" ? "asc" : "desc");
   }
   if (!orders.some(({ key }) => key === "experiment_id")) query = query.orderBy("experiment_id", "desc");

@@ -10,7 +10,7 @@ import {
   type RegisteredModel,
   type RegistrySearch,
 } from "../registry.ts";
-import { type Grammar, parseFilter, parseOrder } from "../search/grammar.ts";
+import { type Grammar, parseAttributeOrder, parseFilter } from "../search/grammar.ts";
 import { modelVersionGrammar, registeredModelGrammar } from "../search/grammars.ts";
 import { decodePageToken } from "../search/page-token.ts";
 import { type Tag, trackingLimits } from "../types.ts";
@@ -100,7 +100,7 @@ export async function searchRegisteredModels(session: Session, search: RegistryS
     table: "registered_models",
   }))
     query = query.where(condition);
-  const orders = parseOrder(orderBy, registeredModelGrammar);
+  const orders = parseAttributeOrder(orderBy, registeredModelGrammar);
   for (const { key, direction } of orders)
     query = query.orderBy(sql.ref(columns[key as "name"]), direction === "ascending" ? "asc" : "desc");
   const rows = await query
@@ -367,7 +367,10 @@ export async function searchModelVersions(session: Session, search: RegistrySear
     table: "model_versions",
   }))
     query = query.where(condition);
-  const orders = parseOrder(orderBy.length === 0 ? ["last_updated_timestamp DESC"] : orderBy, modelVersionGrammar);
+  const orders = parseAttributeOrder(
+    orderBy.length === 0 ? ["last_updated_timestamp DESC"] : orderBy,
+    modelVersionGrammar,
+  );
   for (const { key, direction } of orders)
     query = query.orderBy(sql.ref(columns[key as "name"]), direction === "ascending" ? "asc" : "desc");
   const rows = await query
