@@ -398,14 +398,15 @@ describe.skipIf(!hasPrometheus)(`alert rules${hasPrometheus ? "" : ` (${remedy})
     async (name) => {
       const test = cases[name]!;
       const expectedAt = [5, 12, 15, 17, 20, 21, 24].map((minutes) => ({ minutes, fires: false }));
-      const phases = (slow: number) => counter([60, 8], [0, 14], [slow, 40]);
+      const phases = (slow: number) => counter([60, 8], [0, 14], [slow, 65]);
       const series = { [within]: phases(0), [bucket("1")]: phases(0), [bucket("2")]: phases(0) };
       const whole = { [bucket("5")]: phases(600), [bucket("+Inf")]: phases(600), [all]: phases(600) };
       const burst: RuleCase = {
         ...test,
-        description: name === "HighResponseTime" ? test.description : test.description.replace("80%", "98.52%"),
+        description: name === "HighResponseTime" ? test.description : test.description.replace("80%", "100%"),
       };
-      const fires = { minutes: 62, fires: true };
+      // By then nothing else is left in the last hour: rules and recorded series are evaluated in no certain order.
+      const fires = { minutes: 84, fires: true };
       await expectSuccess(promtoolTest(name, burst, [...expectedAt, fires], { ...series, ...whole }));
     },
   );
