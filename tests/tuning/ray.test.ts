@@ -19,9 +19,10 @@ vi.setConfig({ testTimeout: 500_000, hookTimeout: 500_000 });
 
 const nodeModules = fileURLToPath(new URL("../../node_modules", import.meta.url));
 
+// Epochs that take longer than Ray takes to stop a job.
 const small = [
-  ...["dataset.source=synthetic", "dataset.limit=400", "model.name=airbench", "model.width=0.125"],
-  ...["model.airbench.whitening_samples=200", "training.batch_size=32", "training.num_epochs=4", "training.seed=7"],
+  ...["dataset.source=synthetic", "dataset.limit=4000", "model.name=airbench", "model.width=0.125"],
+  ...["model.airbench.whitening_samples=200", "training.batch_size=32", "training.num_epochs=6", "training.seed=7"],
   ...["evaluation.batch_size=100", "ray_tune.num_samples=4", "ray_tune.resources_per_trial.cpu=1"],
   // One after another: a trial that learns, one that learns more, and one that learns nothing, which the first rung stops.
   ...["ray_tune.max_concurrent=1", "ray_tune.search.algorithm=grid", "ray_tune.metric=val_loss"],
@@ -121,7 +122,7 @@ describe.skipIf(ray === undefined)(`cifar tune --executor ray${ray === undefined
     const [trial] = (await study()).trials;
     expect(trial!.losses).toBe(1);
     expect(trial!.attempts).toBe(2);
-    expect(trial!.reports.map(({ step }) => step)).toEqual([1, 2, 3, 4]);
+    expect(trial!.reports.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6]);
     expect(
       first
         .filter((event) => event.type === "ended" && event.trial === 0)
