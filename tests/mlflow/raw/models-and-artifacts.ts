@@ -56,7 +56,7 @@ export async function loggedModelCalls({ call }: RawCaller): Promise<void> {
   for (const [step, input] of [
     ["all", { experiment_ids: ["0"], order_by: [{ field_name: "creation_time", ascending: true }] }],
     ["by name", { experiment_ids: ["0"], filter: "name = 'net'" }],
-    ["by name LIKE", { experiment_ids: ["0"], filter: "name LIKE 'n%'" }],
+    ["by name LIKE", { experiment_ids: ["0"], filter: "name LIKE 'ne_'" }],
     ["by metric", { experiment_ids: ["0"], filter: "metrics.acc > 0.1" }],
     ["by parameter", { experiment_ids: ["0"], filter: "params.p = '1'" }],
     ["by tag", { experiment_ids: ["0"], filter: "tags.u = '2'" }],
