@@ -4,11 +4,12 @@ import type { Config } from "../config/schema.ts";
 import { readRunEnvironment } from "../tracking/run-environment.ts";
 import { RunLogger } from "../tracking/run-logger.ts";
 import { watchSystem } from "../tracking/system-metrics.ts";
-import type { TerminalStatus } from "../tracking/types.ts";
 import type { ExperimentEvent, TrainingOutcome } from "./events.ts";
-import { createRunFolder, lockRun, type RunFolder, type RunRecord, updateRun } from "./run-folder.ts";
+import { endOf, type RunEnd, stopReasonOf, trackedEnd } from "./run-end.ts";
+import { createRunFolder, lockRun, type RunFolder, runsDirectory, updateRun } from "./run-folder.ts";
 import { runRecorder } from "./run-recorder.ts";
 import { openRunTracking, type RunTracking, type RunTrackingOptions } from "./run-tracking.ts";
+import { settleRuns } from "./settle-runs.ts";
 import { trainDistributed } from "./train-distributed.ts";
 import { trainInWorker } from "./train-in-worker.ts";
 
@@ -37,15 +38,6 @@ export interface ExperimentOptions {
    */
   readonly env?: Readonly<Record<string, string | undefined>>;
 }
-
-type RunEnd = "finished" | "stopped" | "failed";
-
-/** How a run ends, in the words of run.json and of the tracking store; one that was killed says "running" until then. */
-const runEnds = {
-  finished: { record: "finished", tracking: "FINISHED" },
-  stopped: { record: "interrupted", tracking: "KILLED" },
-  failed: { record: "failed", tracking: "FAILED" },
-} as const satisfies Record<RunEnd, { readonly record: RunRecord["status"]; readonly tracking: TerminalStatus }>;
 
 /**
  * Trains in a thread, keeps the run's folder and records the run in the tracking store: experiment, parameters,
@@ -89,6 +81,9 @@ export async function* runExperiment(options: ExperimentOptions): AsyncGenerator
   await logger.flush();
   const trackingRunId = await tracking.settled();
   run = await updateRun(run, { status: "running", ...(trackingRunId === undefined ? {} : { trackingRunId }) });
+  // Of a server that is away nothing can be said now.
+  if (trackingRunId !== undefined)
+    await settleRuns(runsDirectory(config), { store: tracking.store, now, warn: (message) => warnings.push(message) });
 
   const { runId, datasetDigest } = run.record;
   const mode = resume === undefined ? "start" : "resume";
@@ -118,15 +113,15 @@ export async function* runExperiment(options: ExperimentOptions): AsyncGenerator
       // Ends the thread also when the caller has stopped pulling.
       await training.return(undefined as never);
     }
-    const end: RunEnd = outcome.reason === "aborted" ? "stopped" : "finished";
+    const end = endOf(outcome.reason);
     if (end === "stopped") logger.setTags({ "training.stop_reason": stopReasonOf(signal) });
     run = await updateRun(run, {
-      status: runEnds[end].record,
+      status: end,
       ...(outcome.bundle === undefined ? {} : { bundle: outcome.bundle.directory }),
     });
     if (end === "finished") logger.logMetrics({ training_flops: outcome.trainingFlops }, outcome.epochs);
     await recorder.finish();
-    const { lost } = await logger.finish(runEnds[end].tracking);
+    const { lost } = await logger.finish(trackedEnd[end]);
     await tracking.drain();
     if (lost > 0) warnings.push(`tracking: ${lost} records of run ${runId} could not be written`);
     for (const message of warnings.splice(0)) yield { type: "warning", message };
@@ -139,14 +134,12 @@ export async function* runExperiment(options: ExperimentOptions): AsyncGenerator
   } finally {
     // Of a run that has ended above nothing is left to say; a caller that stops pulling stops the run.
     const end: RunEnd = failed ? "failed" : "stopped";
-    if (run.record.status === "running") {
-      // Where the disk has failed this fails too: the first error is the one to tell.
-      run = await updateRun(run, { status: runEnds[end].record }).catch(() => run);
-    }
-    await logger.finish(runEnds[end].tracking);
+    // Where the disk has failed this fails too: the first error is the one to tell.
+    const note = async (change: Parameters<typeof updateRun>[1]): Promise<void> => {
+      run = await updateRun(run, change).catch(() => run);
+    };
+    if (run.record.status === "running") await note({ status: end });
+    const { isEndTold } = await logger.finish(trackedEnd[end]);
+    if (!isEndTold && trackingRunId !== undefined) await note({ isEndUntold: true });
   }
-}
-
-function stopReasonOf({ reason }: AbortSignal): string {
-  return typeof reason === "string" ? reason : "interrupted";
 }

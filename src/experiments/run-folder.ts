@@ -6,12 +6,16 @@ import { isPipelineError, PipelineError } from "../base/errors.ts";
 import { isHeld, tryLockFile } from "../base/lock-file.ts";
 import { configToYaml } from "../config/flatten.ts";
 import type { Config } from "../config/schema.ts";
+import { runEnds } from "./run-end.ts";
 
 const recordSchema = z.object({
   formatVersion: z.literal(1),
   runId: z.string(),
   createdAt: z.iso.datetime(),
-  status: z.enum(["running", "interrupted", "finished", "failed"]),
+  // "interrupted" is how runs before version 0.2 say that they were stopped.
+  status: z.preprocess((status) => (status === "interrupted" ? "stopped" : status), z.enum(["running", ...runEnds])),
+  /** The tracking store could not be told how the run ended. */
+  isEndUntold: z.boolean().optional(),
   datasetDigest: z.string().optional(),
   trackingRunId: z.string().optional(),
   bundle: z.string().optional(),
@@ -69,7 +73,8 @@ export async function createRunFolder(config: Config, now: Date): Promise<RunFol
 }
 
 export async function updateRun(run: RunFolder, change: Partial<RunRecord>): Promise<RunFolder> {
-  const record = { ...run.record, ...change };
+  const { isEndUntold: _, ...before } = run.record;
+  const record = { ...before, ...change };
   await writeRecord(run.directory, record);
   return { ...run, record };
 }
@@ -120,7 +125,7 @@ async function readRun(directory: string): Promise<RunFolder | undefined> {
 }
 
 /** Latest first; folders without a readable run.json are left out. */
-async function listRuns(root: string): Promise<readonly RunFolder[]> {
+export async function listRuns(root: string): Promise<readonly RunFolder[]> {
   const names = await readdir(root).catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return [];
     throw error;
@@ -162,6 +167,19 @@ export async function lockRun({ directory, record }: RunFolder): Promise<AsyncDi
       await lock[Symbol.asyncDispose]();
     },
   };
+}
+
+/** The lock of a run that nobody trains although it says so; one that has only just been made may not be locked yet. */
+export async function lockAbandoned({ directory, record }: RunFolder, now: Date): Promise<AsyncDisposable | undefined> {
+  const path = join(directory, lockName);
+  const isLocked = (await stat(path).catch(ignoreMissing)) !== undefined;
+  if (!isLocked && now.getTime() - Date.parse(record.createdAt) < 6 * beatMs) return undefined;
+  const lock = await tryLockFile(path, { staleMs: 6 * beatMs });
+  if (!isHeld(lock)) return undefined;
+  // Between the look at the record and the lock somebody may have trained it to its end.
+  if ((await readRecord(directory))?.status === "running") return lock;
+  await lock[Symbol.asyncDispose]();
+  return undefined;
 }
 
 async function readRecord(directory: string): Promise<RunRecord | undefined> {

@@ -14,6 +14,8 @@ const endMs = 30_000;
 /** Where this run is recorded. */
 export interface RunTracking extends AsyncDisposable {
   readonly target: RunTarget;
+  /** For what concerns other runs. */
+  readonly store: TrackingStore;
   /** The tracking run to go on with, unless the store has lost it. */
   knownRun(trackingRunId: string | undefined): Promise<string | undefined>;
   /** The id of the run, when the store or server has given one by now. */
@@ -42,6 +44,7 @@ export async function openRunTracking({ config, env, run, warn }: RunTrackingOpt
     const target = storeTarget({ store, artifacts });
     return {
       target,
+      store,
       knownRun: (id) => knownRun(store, id, warn),
       settled: async () => target.runId,
       drain: async () => undefined,
@@ -63,6 +66,7 @@ export async function openRunTracking({ config, env, run, warn }: RunTrackingOpt
   });
   return {
     target: outbox,
+    store,
     knownRun: async (id) => id,
     settled: async () => {
       const deadline = Date.now() + startMs;

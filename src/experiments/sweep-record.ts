@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { isPipelineError } from "../base/errors.ts";
 import { configToYaml, flattenConfig } from "../config/flatten.ts";
 import type { Config } from "../config/schema.ts";
@@ -15,14 +16,31 @@ import { bestTrial, type Study } from "../tuning/study.ts";
 import type { StudyEvent } from "../tuning/study-event.ts";
 import { studyState, studySummary } from "../tuning/summary.ts";
 import { bestValue } from "../tuning/trial.ts";
+import type { RunEnd } from "./run-end.ts";
+import { latestRun } from "./run-folder.ts";
+import { settle } from "./settle-runs.ts";
+import { type StudyFolder, trialDirectory } from "./study-folder.ts";
 
 export interface SweepRecordOptions {
+  readonly folder: StudyFolder;
   readonly tracking: Tracking;
   readonly config: Config;
   readonly study: Study;
   readonly environment: RunEnvironment;
   readonly onProblem: (message: string) => void;
 }
+
+/** How the run of a trial has ended; nothing to say of one that has come to its own end. */
+const runEndAfter: Readonly<Record<Extract<StudyEvent, { type: "ended" }>["reason"], RunEnd | undefined>> = {
+  complete: undefined,
+  paused: undefined,
+  pruned: "pruned",
+  budget: "stopped",
+  interrupted: "stopped",
+  diverged: "failed",
+  failed: "failed",
+  lost: "killed",
+};
 
 /** Between two writings of the state while the sweep runs. */
 const stateIntervalMs = 1000;
@@ -88,17 +106,16 @@ export class SweepRecord {
     const best = bestTrial(study, ({ status }) => status !== "failed");
     if (value !== undefined) this.#logger.logMetrics({ trial_value: value }, number);
     if (best !== undefined) this.#logger.logMetrics({ best_value: bestValue(best, study.direction)! }, number);
-    const { trackingRunId } = trial;
-    if (trackingRunId === undefined) return;
-    const { store } = this.#options.tracking;
+    const { folder, tracking } = this.#options;
+    const { store } = tracking;
     try {
-      await store.setTag(trackingRunId, { key: "tuning.status", value: reason });
-      // A process that was killed could not end its run itself.
-      const { info } = await store.getRun(trackingRunId);
-      if (info.status === "RUNNING" && reason !== "complete")
-        await store.updateRun(trackingRunId, {
-          status: reason === "failed" || reason === "lost" ? "FAILED" : "KILLED",
-        });
+      if (trial.trackingRunId !== undefined)
+        await store.setTag(trial.trackingRunId, { key: "tuning.status", value: reason });
+      // The trial does not know why it was stopped, and a process that was killed could not end its run itself.
+      const run = await latestRun(join(trialDirectory(folder, number), "runs"));
+      const end = runEndAfter[reason];
+      if (end !== undefined && (run?.record.status === "running" || run?.record.status === "stopped"))
+        await settle(run, end, { store, now: () => new Date() });
     } catch (error) {
       if (!isPipelineError(error)) throw error;
       this.#options.onProblem(`tracking: ${error.message}`);

@@ -10,7 +10,7 @@ import type { ImageSplit } from "../data/dataset.ts";
 import { firstImages } from "../data/image-memory.ts";
 import { loadCheckpoint } from "../training/checkpoint.ts";
 import { type FitOptions, fit, type TrainResult } from "../training/fit.ts";
-import { frozenStages } from "../training/parameter-groups.ts";
+import { gradualThaw } from "../training/gradual-thaw.ts";
 import { limitSteps, overfitOneBatch } from "../training/shortened-batches.ts";
 import type { ModelFormat } from "../training/validation.ts";
 import { loadConfiguredDataset, splitDataset } from "./configured-dataset.ts";
@@ -157,7 +157,7 @@ async function fitOptions(
       ...(training.grad_clip_norm === null ? {} : { gradClipNorm: training.grad_clip_norm }),
     },
     executor,
-    frozenIn: every === 0 ? undefined : (epoch) => frozenStages(plan.model, { epoch, every }),
+    networkIn: every === 0 ? undefined : gradualThaw(plan.model, every),
     rng: rng.split("dropout"),
     initialWeights: plan.initial,
     emaDecay: training.ema_decay ?? undefined,

@@ -110,7 +110,7 @@ export async function* runSweep(options: SweepOptions): AsyncGenerator<SweepEven
     await using tracking = await openTracking(config);
     const problems: string[] = [];
     const record = new SweepRecord({
-      ...{ tracking, config, study: journal.study },
+      ...{ folder, tracking, config, study: journal.study },
       environment: await readRunEnvironment({ sourceName, cwd: process.cwd() }),
       onProblem: (message) => problems.push(message),
     });

@@ -56,3 +56,12 @@ export function sumOf(...branches: readonly Module[]): Module {
     forward: (x, ctx) => branches.map((branch) => branch.forward(x, ctx)).reduce(add),
   };
 }
+
+/** Not trained: works as in evaluation, so without dropout and by its running statistics, which stay as they are. */
+export function frozen(module: Module): Module {
+  return {
+    parameters: module.parameters.map((parameter) => ({ ...parameter, trainable: false })),
+    buffers: module.buffers,
+    forward: (x, ctx) => module.forward(x, { ...ctx, mode: "eval" }),
+  };
+}

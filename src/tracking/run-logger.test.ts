@@ -96,7 +96,7 @@ describe("RunLogger", () => {
     log.onEvent({ type: "checkpoint", path: "checkpoints/last", globalStep: 25 });
     log.onEvent(stop("completed"));
     const summary = await log.finish();
-    expect(summary).toEqual({ runId: log.runId, failures: 0, lost: 0 });
+    expect(summary).toEqual({ runId: log.runId, failures: 0, lost: 0, isEndTold: true });
 
     const { info, data } = await store.getRun(log.runId!);
     expect(info).toMatchObject({ status: "FINISHED", runName: "first", userId: "ada" });
@@ -212,7 +212,7 @@ describe("RunLogger", () => {
     await second.flush();
     expect((await store.getRun(runId!)).info).toMatchObject({ status: "RUNNING", endTime: undefined });
     second.onEvent(stop("completed"));
-    expect(await second.finish()).toEqual({ runId, failures: 0, lost: 0 });
+    expect(await second.finish()).toEqual({ runId, failures: 0, lost: 0, isEndTold: true });
     const { info, data } = await store.getRun(runId!);
     expect(info.status).toBe("FINISHED");
     expect(data.params.map(({ key, value }) => `${key}=${value}`)).toEqual(["a=1", "b=2", "c=4"]);

@@ -35,6 +35,8 @@ export interface RunLoggerSummary {
   readonly failures: number;
   /** Metrics, params, tags and artifacts that never reached the store. */
   readonly lost: number;
+  /** Whether the store knows that the run has ended. */
+  readonly isEndTold: boolean;
 }
 
 /**
@@ -141,10 +143,16 @@ export class RunLogger {
 
   async #finish(status: TerminalStatus): Promise<RunLoggerSummary> {
     await this.flush();
-    if (this.#isOpen) await this.#attempt(() => this.#options.target.update({ status, endTime: this.#now() }));
+    let isEndTold = false;
+    if (this.#isOpen) {
+      await this.#attempt(async () => {
+        await this.#options.target.update({ status, endTime: this.#now() });
+        isEndTold = true;
+      });
+    }
     const waiting = this.#inputs.length + (this.#registration === undefined ? 0 : 1);
     const pending = this.#metrics.length + this.#params.size + this.#tags.size + this.#artifacts.size + waiting;
-    return { runId: this.runId, failures: this.#failures, lost: this.#lost + pending };
+    return { runId: this.runId, failures: this.#failures, lost: this.#lost + pending, isEndTold };
   }
 
   async #attempt(work: () => Promise<void>): Promise<void> {

@@ -55,20 +55,6 @@ export function layerGroups(
   );
 }
 
-/**
- * Gradual unfreezing (Howard and Ruder 2018): what is not trained yet in an epoch, counted from 0, when the head begins
- * and one more stage joins it every `every` epochs, the last one first.
- */
-export function frozenStages(
-  model: Model,
-  { epoch, every }: { readonly epoch: number; readonly every: number },
-): string[] {
-  const thawed = every === 0 ? model.stages.length : Math.floor(epoch / every);
-  return model.stages
-    .slice(0, Math.max(0, model.stages.length - thawed))
-    .flatMap((stage) => stage.parameters.map(({ name }) => name));
-}
-
 export interface AirbenchGroupOptions {
   /** Per 1024 examples, decoupled from the momentum. */
   readonly learningRate?: number;

@@ -4,6 +4,7 @@ import type { Batch } from "../data/batch.ts";
 import type { Executable, Executor } from "../graph/executor.ts";
 import { countFlops } from "../graph/flops.ts";
 import type { Graph } from "../graph/graph.ts";
+import type { Network } from "../models/model.ts";
 import type { LookaheadOptions } from "../optim/lookahead.ts";
 import { sameShape } from "../tensor/shape.ts";
 import { floatData, item, type Named, scalar, type Tensor } from "../tensor/tensor.ts";
@@ -39,8 +40,8 @@ export interface RunnerOptions {
   /** The training step; its averages follow from `emaDecay` and `lookahead`, its frozen parameters from the model. */
   readonly step: Omit<StepOptions, "averages" | "frozen">;
   readonly executor: Executor;
-  /** Parameters that are not trained in an epoch, counted from 0, beside those that the model freezes by itself. */
-  readonly frozenIn?: ((epoch: number) => readonly string[]) | undefined;
+  /** The network as it is trained in an epoch, counted from 0: default that of the step. Another object is compiled anew. */
+  readonly networkIn?: ((epoch: number) => Network) | undefined;
   /** For dropout. */
   readonly rng: Rng;
   readonly initialWeights: Named<Tensor>;
@@ -70,13 +71,13 @@ export async function startStepRunner(options: RunnerOptions, extent: Extent): P
   const compile = (of: Graph): Promise<Executable> =>
     together === undefined ? executor.compile(of) : compileSections(of, { executor, ...together });
   const { freezeAfter } = model;
-  const frozenIn = (epoch: number): readonly string[] => [
-    ...(freezeAfter !== undefined && epoch >= freezeAfter.epochs ? freezeAfter.parameters : []),
-    ...(options.frozenIn?.(epoch) ?? []),
-  ];
+  const trainedIn = (epoch: number) => ({
+    model: options.networkIn?.(epoch) ?? model,
+    frozen: freezeAfter !== undefined && epoch >= freezeAfter.epochs ? freezeAfter.parameters : [],
+  });
 
-  let frozen = frozenIn(resume?.progress.epoch ?? 0);
-  let graph = buildTrainStep({ ...step, frozen });
+  let trained = trainedIn(resume?.progress.epoch ?? 0);
+  let graph = buildTrainStep({ ...step, ...trained });
   const state = resume?.state ?? initialState(step, options.initialWeights);
   checkState(graph, state);
   let compiled: Executable | undefined = await compile(graph);
@@ -101,13 +102,13 @@ export async function startStepRunner(options: RunnerOptions, extent: Extent): P
   return {
     flopsPerImage: countFlops(graph).total / step.batchSize,
     async enterEpoch(epoch) {
-      const next = frozenIn(epoch);
-      if (next.length === frozen.length && next.every((name, i) => name === frozen[i])) return;
+      const next = trainedIn(epoch);
+      if (next.model === trained.model && next.frozen.length === trained.frozen.length) return;
       const kept = open().readState();
       // One at a time: a compiled step holds buffers for all activations.
       await close();
-      frozen = next;
-      graph = buildTrainStep({ ...step, frozen });
+      trained = next;
+      graph = buildTrainStep({ ...step, ...trained });
       compiled = await compile(graph);
       compiled.writeState(kept);
     },

@@ -79,7 +79,7 @@ describe("a signal", () => {
     }).ended;
     expect(code).toBe(130);
     const { status, directory } = await runRecord(cwd);
-    expect(status).toBe("interrupted");
+    expect(status).toBe("stopped");
     expect(existsSync(join(directory, "last.safetensors"))).toBe(true);
   });
 

@@ -11,14 +11,14 @@ import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
 import { loadConfig } from "../../src/config/load.ts";
 import { extractMembers } from "../../src/data/archive.ts";
 import { download } from "../../src/data/download.ts";
-import { createRunFolder, findRun, runsDirectory, updateRun } from "../../src/experiments/run-folder.ts";
+import { createRunFolder, findRun, listRuns, runsDirectory, updateRun } from "../../src/experiments/run-folder.ts";
 import { writeBundle } from "../../src/inference/bundle.ts";
 import { floats } from "../../src/tensor/tensor.ts";
 import { openSqlStore } from "../../src/tracking/sql/store.ts";
 import { type Checkpoint, loadCheckpoint, saveCheckpoint } from "../../src/training/checkpoint.ts";
 import { nothingYet } from "../../src/training/early-stopping.ts";
 import { tinyMetadata } from "../api/tiny-bundle.ts";
-import { runCli } from "../cli/run-cli.ts";
+import { startCli } from "../cli/run-cli.ts";
 import { fill, mountSmallDisk } from "../small-disk.ts";
 
 vi.setConfig({ testTimeout: 120_000 });
@@ -111,15 +111,20 @@ describe.skipIf(!mounted)(title, () => {
     expect(readdirSync(join(disk, "models"))).toEqual([]);
   });
 
-  it("ends a training as failed, on the command line, in its record and in the tracking store", async () => {
+  const train = (places: readonly string[], onLine?: (line: string) => void) => {
     const settings = [
       ...["dataset.source=synthetic", "dataset.limit=400", "model.name=airbench", "training.num_epochs=1"],
-      ...["training.batch_size=120", "model.airbench.whitening_samples=200", "training.fast_dev=true"],
-      ...[`training.checkpoint_dir=${disk}`, `mlflow.tracking_uri=sqlite:///${join(elsewhere, "runs.sqlite")}`],
+      ...["training.batch_size=120", "model.airbench.whitening_samples=200", "training.fast_dev=true", ...places],
     ];
-    const { code, stderr } = await runCli(["train", ...settings.flatMap((setting) => ["--set", setting])], {
-      cwd: elsewhere,
-    });
+    const args = ["train", ...settings.flatMap((setting) => ["--set", setting]), ...(onLine ? ["--json"] : [])];
+    return startCli(args, { cwd: elsewhere, ...(onLine === undefined ? {} : { onLine }) }).ended;
+  };
+
+  it("ends a training as failed, on the command line, in its record and in the tracking store", async () => {
+    const { code, stderr } = await train([
+      `training.checkpoint_dir=${disk}`,
+      `mlflow.tracking_uri=sqlite:///${join(elsewhere, "runs.sqlite")}`,
+    ]);
     expect(stderr).toMatch(/the disk is full[\s\S]*code: STORAGE_FAILED/);
     expect(code).toBe(1);
     const [name] = readdirSync(join(disk, "runs"));
@@ -130,13 +135,42 @@ describe.skipIf(!mounted)(title, () => {
     expect((await store.getRun(record.trackingRunId)).info.status).toBe("FAILED");
   });
 
+  it("under the tracking store ends no training; how it ended is told when there is room, by the next one at the latest", async () => {
+    const folder = join(elsewhere, "untold");
+    const places = [`training.checkpoint_dir=${folder}`, `mlflow.tracking_uri=sqlite:///${join(disk, "runs.sqlite")}`];
+    const filler = join(disk, "filler");
+    const isFull = { value: false };
+    const { code, stdout } = await train(places, (line) => {
+      if (isFull.value || !line.includes('"type":"run"')) return;
+      isFull.value = true;
+      fill(filler);
+    });
+    expect(code).toBe(0);
+    expect(stdout).toContain("the disk is full");
+    const records = async () => (await listRuns(join(folder, "runs"))).map(({ record }) => record);
+    const [first] = await records();
+    expect(first!.status).toBe("finished");
+    rmSync(filler);
+    const statusOf = async (id: string | undefined) => {
+      await using store = await openSqlStore({ path: join(disk, "runs.sqlite") });
+      return (await store.getRun(id!)).info.status;
+    };
+    expect(await statusOf(first!.trackingRunId)).toBe(first!.isEndUntold ? "RUNNING" : "FINISHED");
+    expect((await train(places)).code).toBe(0);
+    expect(await statusOf(first!.trackingRunId)).toBe("FINISHED");
+    expect((await records()).map(({ status, isEndUntold }) => [status, isEndUntold])).toEqual([
+      ["finished", undefined],
+      ["finished", undefined],
+    ]);
+  });
+
   it("leaves nothing of a run's record behind, which still says how the run ended", async () => {
     const config = loadConfig({ overrides: [`training.checkpoint_dir=${disk}`], env: {} }).config;
     const run = await createRunFolder(config, new Date(0));
     const before = readdirSync(run.directory);
     fill(join(disk, "filler"));
-    await updateRun(run, { status: "interrupted" });
-    expect((await findRun(runsDirectory(config), "last")).record).toEqual({ ...run.record, status: "interrupted" });
+    await updateRun(run, { status: "stopped" });
+    expect((await findRun(runsDirectory(config), "last")).record).toEqual({ ...run.record, status: "stopped" });
     expect(readdirSync(run.directory)).toEqual(before);
   });
 });

@@ -568,7 +568,9 @@ describe("rule files", () => {
       expect(["critical", "warning"], alert).toContain(labels?.severity);
       expect(labels?.service, alert).toMatch(/^cifar10-/);
       expect(annotations?.summary, alert).toMatch(/\S/);
-      expect(annotations?.runbook_url, alert).toBe(`docs/runbooks.md#${alert!.toLowerCase()}`);
+      expect(annotations?.runbook_url, alert).toBe(
+        `{{ $externalLabels.project_url }}docs/runbooks.md#${alert!.toLowerCase()}`,
+      );
       // "with value": what it is now, in every text.
       expect(annotations?.description, alert).toMatch(/\{\{.*\$value.*\}\}/);
       const section = new RegExp(`^## ${alert}\n([\\s\\S]*?)(?=^## |(?![\\s\\S]))`, "m").exec(runbooks)?.[1] ?? "";

@@ -15,9 +15,14 @@ const executablePath = [process.env.CHROMIUM_PATH, "/usr/bin/chromium", "/usr/bi
 );
 const here = hasAlertmanager && executablePath !== undefined;
 
+const project = "https://git.example.com/cifar/blob/main/";
+
 const alert = (name: string, severity: string, summary: string, description: string, minutesAgo = 5) => ({
   labels: { alertname: name, severity, service: "cifar10-api", instance: "cifar-api-with-a-long-name.internal:8000" },
-  annotations: { summary, description, runbook_url: `docs/runbooks.md#${name.toLowerCase()}` },
+  annotations: {
+    ...{ summary, description },
+    runbook_url: `${name === "HighCPUUsage" ? "" : project}docs/runbooks.md#${name.toLowerCase()}`,
+  },
   startsAt: new Date(Date.now() - minutesAgo * 60_000).toISOString(),
 });
 
@@ -82,11 +87,16 @@ describe.skipIf(!here)(`the mail on a phone${here ? "" : ` (needs Chromium; ${re
         const shown = (await page.evaluate(`({
           width: document.documentElement.scrollWidth,
           viewport: window.innerWidth,
+          links: [...document.querySelectorAll("section a")].map((each) => each.href),
           sizes: [...document.querySelectorAll("p, h2, a")].map((each) => parseFloat(getComputedStyle(each).fontSize)),
-        })`)) as { width: number; viewport: number; sizes: number[] };
+        })`)) as { width: number; viewport: number; links: string[]; sizes: number[] };
         expect(shown.viewport).toBe(390);
         expect(shown.width).toBeLessThanOrEqual(390);
         expect(Math.min(...shown.sizes)).toBeGreaterThanOrEqual(16);
+        const runbooks = ["highresponsetime", "loglineslost"].slice(0, i === 0 ? 2 : 1);
+        expect(shown.links).toEqual(
+          expect.arrayContaining(runbooks.map((each) => `${project}docs/runbooks.md#${each}`)),
+        );
         expect(requests).toEqual([]);
         await page.evaluate(axe.source);
         const { violations } = (await page.evaluate("axe.run()")) as { violations: { id: string; nodes: unknown[] }[] };

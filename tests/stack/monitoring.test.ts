@@ -77,6 +77,8 @@ const absentParts: MetricSource = async (instruments) => {
   instruments.system_gpu_memory_usage_percent.set({ gpu: "0" }, 1);
 };
 
+const projectUrl = "https://git.example.com/cifar/blob/main/";
+
 describe.skipIf(!here)(`the monitoring stack${here ? "" : ` (${remedy})`}`, () => {
   let root: string;
   let sink: MailSink;
@@ -125,6 +127,7 @@ describe.skipIf(!here)(`the monitoring stack${here ? "" : ` (${remedy})`}`, () =
         alertmanager: `127.0.0.1:${ports.alertmanager}`,
       },
       smtp: { smarthost: sink.address, requireTls: false },
+      projectUrl,
     });
 
     const samples = {
@@ -276,7 +279,9 @@ describe.skipIf(!here)(`the monitoring stack${here ? "" : ` (${remedy})`}`, () =
     expect(text).toMatch(
       /^FIRING: HighAPIErrorRate \(critical\)\r?\nHigh API Error Rate Detected\r?\nAPI error rate is [\d.]+% of/m,
     );
-    expect(text).toContain("what to do: docs/runbooks.md#highapierrorrate");
+    expect(text).toContain(`what to do: ${projectUrl}docs/runbooks.md#highapierrorrate`);
+    expect(html).toContain(`<a href="${projectUrl}docs/runbooks.md#highapierrorrate">`);
+    expect(text).not.toContain("project_url");
     expect(html).toContain("<h2");
     expect(html).toMatch(/FIRING: High API Error Rate Detected/);
     expect(html).toMatch(/API error rate is [\d.]+%/);

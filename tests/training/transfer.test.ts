@@ -3,7 +3,7 @@ import { createOnnxExecutor } from "../../src/backends/onnx/executor.ts";
 import { exportInferenceModel } from "../../src/backends/onnx/export.ts";
 import { loadInferenceModel } from "../../src/backends/onnx/inference-model.ts";
 import { createRng } from "../../src/base/rng.ts";
-import { buildInferenceGraph, initialWeights } from "../../src/models/model.ts";
+import { buildInferenceGraph, initialWeights, type Model } from "../../src/models/model.ts";
 import { models } from "../../src/models/registry.ts";
 import { type FrozenMode, frozenTransfer } from "../../src/models/transfer.ts";
 import { adamw } from "../../src/optim/adamw.ts";
@@ -11,7 +11,8 @@ import { constantSchedule } from "../../src/optim/schedules.ts";
 import { sizeOf } from "../../src/tensor/shape.ts";
 import { floatData, floats, item, scalar, tensor } from "../../src/tensor/tensor.ts";
 import { createFeatureExtractor } from "../../src/training/feature-extractor.ts";
-import { decayGroups, frozenStages, layerGroups } from "../../src/training/parameter-groups.ts";
+import { gradualThaw } from "../../src/training/gradual-thaw.ts";
+import { decayGroups, layerGroups } from "../../src/training/parameter-groups.ts";
 import { buildTrainStep, initialState, type StepOptions } from "../../src/training/train-step.ts";
 import { deviation } from "../numerics/deviation.ts";
 
@@ -137,35 +138,54 @@ describe.each(families)("fine-tuning %s", (name) => {
     }
   });
 
-  it("thaws one stage after the other, from the head down", () => {
+  it("thaws one stage after the other, from the head down, and builds nothing anew in between", () => {
+    const networkIn = gradualThaw(model, 2);
+    const waiting = (epoch: number) =>
+      networkIn(epoch)
+        .module.parameters.filter(({ trainable }) => !trainable)
+        .map((spec) => spec.name);
     const all = model.stages.flatMap((stage) => stage.parameters.map((spec) => spec.name));
-    expect(frozenStages(model, { epoch: 0, every: 2 })).toEqual(all);
-    expect(frozenStages(model, { epoch: 1, every: 2 })).toEqual(all);
+    expect(waiting(0)).toEqual(all);
+    expect(networkIn(1)).toBe(networkIn(0));
     const last = model.stages.at(-1)!.parameters.map((spec) => spec.name);
-    expect(frozenStages(model, { epoch: 2, every: 2 })).toEqual(all.slice(0, -last.length));
-    expect(frozenStages(model, { epoch: 2 * model.stages.length, every: 2 })).toEqual([]);
-    expect(frozenStages(model, { epoch: 0, every: 0 })).toEqual([]);
+    expect(waiting(2)).toEqual(all.slice(0, -last.length));
+    expect(networkIn(2 * model.stages.length)).toBe(model);
+    expect(networkIn(999)).toBe(model);
   });
 });
 
-it("keeps running statistics and normalises by them where batch norm is frozen", async () => {
+describe("a training step", () => {
   const model = models.resnet9.build({ classes, height: 8, width: 8, widthFactor: 1 / 16 });
   const optimizer = adamw({
     groups: decayGroups(model, { learningRate: 0.01, weightDecay: 0, schedule: constantSchedule }),
   });
-  const options: StepOptions = { model, optimizer, batchSize: count, images: preparation, normStatistics: "running" };
-  const executor = await createOnnxExecutor({ device: "cpu", threads: 2 });
-  await using step = await executor.compile(buildTrainStep(options));
-  const weights = initialWeights(model, createRng(1));
-  step.writeState(initialState(options, weights));
-  const small = tensor("uint8", [count, 3, 8, 8], images.data.slice(0, count * 192) as Uint8Array<ArrayBuffer>);
-  const scalars = Object.fromEntries(
-    Object.entries(optimizer.scalarsAt(0)).map(([key, value]) => [key, scalar(value)]),
-  );
-  await step.run({ images: small, labels, ...scalars });
-  const after = step.readState();
-  for (const { name } of model.module.buffers) expect(after[name]!.data).toEqual(weights[name]!.data);
-  expect(after["stem.bn.weight"]!.data).not.toEqual(weights["stem.bn.weight"]!.data);
+  const oneStep = async (of: Pick<StepOptions, "model" | "normStatistics">) => {
+    const options: StepOptions = { ...of, optimizer, batchSize: count, images: preparation };
+    const executor = await createOnnxExecutor({ device: "cpu", threads: 2 });
+    await using step = await executor.compile(buildTrainStep(options));
+    const before = initialState(options, initialWeights(model, createRng(1)));
+    step.writeState(before);
+    const small = tensor("uint8", [count, 3, 8, 8], images.data.slice(0, count * 192) as Uint8Array<ArrayBuffer>);
+    const scalars = Object.fromEntries(
+      Object.entries(optimizer.scalarsAt(0)).map(([key, value]) => [key, scalar(value)]),
+    );
+    await step.run({ images: small, labels, ...scalars });
+    return { before, after: step.readState() };
+  };
+
+  it("keeps running statistics and normalises by them where batch norm is frozen", async () => {
+    const { before, after } = await oneStep({ model, normStatistics: "running" });
+    for (const { name } of model.module.buffers) expect(after[name]!.data).toEqual(before[name]!.data);
+    expect(after["stem.bn.weight"]!.data).not.toEqual(before["stem.bn.weight"]!.data);
+  });
+
+  it("leaves weights and running statistics of frozen stages alone, and only those", async () => {
+    const { before, after } = await oneStep({ model: gradualThaw(model, 1)(1) });
+    const namesOf = (stages: Model["stages"]) =>
+      stages.flatMap(({ parameters, buffers }) => [...parameters, ...buffers].map(({ name }) => name));
+    for (const name of namesOf(model.stages.slice(0, -1))) expect(after[name]!.data, name).toEqual(before[name]!.data);
+    for (const name of namesOf(model.stages.slice(-1))) expect(after[name]!.data, name).not.toEqual(before[name]!.data);
+  });
 });
 
 function pick<T>(

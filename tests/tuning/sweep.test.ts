@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { loadConfig } from "../../src/config/load.ts";
+import { latestRun } from "../../src/experiments/run-folder.ts";
 import { readBundle } from "../../src/inference/bundle.ts";
 import { openSqlStore } from "../../src/tracking/sql/store.ts";
 import { readStudy } from "../../src/tuning/journal.ts";
@@ -139,6 +140,12 @@ describe("cifar tune", () => {
       expect(data.tags).toContainEqual({ key: "mlflow.parentRunId", value: parentRunId });
       expect(data.tags).toContainEqual({ key: "tuning.status", value: trial.reason });
       expect(info.status).toBe(trial.status === "complete" ? "FINISHED" : "KILLED");
+      const run = await latestRun(
+        join(await studyDirectory(whole), "trials", String(trial.number).padStart(4, "0"), "runs"),
+      );
+      expect(run!.record.status).toBe(trial.status === "complete" ? "finished" : trial.reason);
+      const stopReason = data.tags.find(({ key }) => key === "training.stop_reason")?.value;
+      if (trial.status === "pruned") expect(stopReason).toBe("pruned");
       expect(info.experimentId).toBe(parent.info.experimentId);
       expect(data.params).toContainEqual({
         key: "training.learning_rate",

@@ -65,6 +65,15 @@ export function addStackCommand(program: Command, terminal: Terminal): void {
   });
 }
 
+/** @throws USAGE_INVALID */
+function projectUrlOf(text: string | undefined): string | undefined {
+  if (text === undefined || text === "" || /^https?:\/\/[^\s?#]+$/.test(text)) return text || undefined;
+  throw usageError(
+    `PROJECT_URL ${JSON.stringify(text)} is no address of a web page`,
+    "give one such as https://git.example.com/cifar/blob/main/, below which docs/runbooks.md can be read",
+  );
+}
+
 async function up(terminal: Terminal, options: StackArguments): Promise<void> {
   if (useDocker(options)) {
     compose(terminal, ["up", "--detach"]);
@@ -88,6 +97,7 @@ async function up(terminal: Terminal, options: StackArguments): Promise<void> {
       passwordFile: env.SMTP_PASSWORD_FILE,
       requireTls: env.SMTP_REQUIRE_TLS === "true",
     },
+    projectUrl: projectUrlOf(env.PROJECT_URL),
   });
   for (const path of files.kept) {
     note(terminal, `${path} was changed by hand and is kept; as it would be now: ${path}.generated`);

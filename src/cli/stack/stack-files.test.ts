@@ -73,3 +73,15 @@ it("never touch the rules: the project's own file is loaded, with whatever was c
   expect(await read(files.prometheus)).toContain(rules);
   expect(await read(rules)).toBe(before);
 });
+
+it("tell where the project can be read, for the links to the runbooks", async () => {
+  const options = {
+    ...{ source: join(root, "monitoring"), target: join(root, "linked") },
+    addresses: { apis: ["127.0.0.1:8000"], prometheus: "127.0.0.1:9090", alertmanager: "127.0.0.1:9093" },
+    smtp: { smarthost: "127.0.0.1:1025", requireTls: false },
+  };
+  const { prometheus } = await writeStackFiles(options);
+  expect(await read(prometheus)).toContain('project_url: ""');
+  await writeStackFiles({ ...options, projectUrl: "https://git.example.com/cifar" });
+  expect(await read(prometheus)).toMatch(/project_url: "?https:\/\/git\.example\.com\/cifar\/"?\n/);
+});

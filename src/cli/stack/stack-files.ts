@@ -28,6 +28,8 @@ export interface StackFilesOptions {
   readonly target: string;
   readonly addresses: StackAddresses;
   readonly smtp: SmtpRelay;
+  /** Where the project can be read by whoever gets an alert: the links to the runbooks begin with it. */
+  readonly projectUrl?: string | undefined;
 }
 
 export interface StackFiles {
@@ -88,8 +90,10 @@ async function readIfThere(path: string): Promise<string | undefined> {
   }
 }
 
-async function prometheusFor({ source, addresses }: StackFilesOptions): Promise<string> {
+async function prometheusFor({ source, addresses, projectUrl }: StackFilesOptions): Promise<string> {
   const document = await readDocument(join(source, "prometheus", "prometheus.yml"));
+  if (projectUrl !== undefined)
+    document.setIn(["global", "external_labels", "project_url"], projectUrl.replace(/\/*$/, "/"));
   const folder = resolve(source, "prometheus");
   document.set("rule_files", [join(folder, "alert_rules.yml"), join(folder, "recording_rules.yml")]);
   document.setIn(["alerting", "alertmanagers"], [{ static_configs: [{ targets: [addresses.alertmanager] }] }]);

@@ -39,7 +39,8 @@ export class RuleFile {
       for: String(rule.get("for") ?? "0s"),
       severity: String(rule.getIn(["labels", "severity"]) ?? ""),
       summary: String(rule.getIn(["annotations", "summary"]) ?? ""),
-      runbook_url: String(rule.getIn(["annotations", "runbook_url"]) ?? ""),
+      // Its place in the project: where that can be read stands in prometheus.yml.
+      runbook_url: String(rule.getIn(["annotations", "runbook_url"]) ?? "").replace(/\{\{[^}]*\}\}/g, ""),
     }));
   }
 
