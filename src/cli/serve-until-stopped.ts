@@ -46,6 +46,7 @@ export async function serveUntilStopped(terminal: Terminal, options: ServeOption
     host: serving.host,
     port: serving.port,
     workers: serving.workers,
+    form: serving.form,
     maxBatchSize: serving.max_batch_size,
     maxDelayMs: serving.max_delay_ms,
     window: serving.batch_window,

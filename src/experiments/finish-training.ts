@@ -4,6 +4,7 @@ import type { Config } from "../config/schema.ts";
 import type { ImageDataset, ImageSplit } from "../data/dataset.ts";
 import { type Bundle, writeBundle } from "../inference/bundle.ts";
 import type { Preprocessing } from "../inference/preprocess.ts";
+import { sampleOf } from "../inference/sample-images.ts";
 import { buildInferenceGraph, type Model, parameterCount } from "../models/model.ts";
 import { estimateTemperature } from "../training/calibration.ts";
 import { logitsOf } from "../training/evaluate.ts";
@@ -61,6 +62,7 @@ export async function finishTraining(
   const bundle = await writeNewBundle(config, createdAt, (name) => ({
     modelBytes,
     weights: result.weights,
+    sample: validation === undefined ? undefined : sampleOf(validation),
     metadata: {
       formatVersion: 1,
       name,

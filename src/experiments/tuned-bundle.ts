@@ -2,8 +2,9 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isMissing } from "../base/durable.ts";
 import { isPipelineError } from "../base/errors.ts";
-import { type Bundle, readBundle, weightsFile, writeBundle } from "../inference/bundle.ts";
+import { type Bundle, readBundle, sampleFile, weightsFile, writeBundle } from "../inference/bundle.ts";
 import { readSafetensors } from "../tensor/safetensors.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import { timestamp } from "./run-folder.ts";
 
 interface KeepOptions {
@@ -20,10 +21,15 @@ export async function keepTunedBundle(trialBundle: string, { root, name, endedAt
   const { modelPath, metadata, directory } = await readBundle(trialBundle);
   const { modelSha256, ...rest } = metadata;
   const modelBytes = await readFile(modelPath);
-  const weights = await readSafetensors(join(directory, weightsFile)).catch((error: unknown) => {
-    if (!isMissing(error)) throw error;
-    return undefined;
-  });
+  const tensorsOf = async (file: string) => {
+    const read = await readSafetensors(join(directory, file)).catch((error: unknown) => {
+      if (!isMissing(error)) throw error;
+      return undefined;
+    });
+    return read?.tensors;
+  };
+  const weights = await tensorsOf(weightsFile);
+  const sample = (await tensorsOf(sampleFile))?.images;
   const base = `${name}_tuned_${timestamp(endedAt)}`;
   for (let attempt = 1; ; attempt++) {
     const wanted = attempt === 1 ? base : `${base}-${attempt}`;
@@ -31,7 +37,8 @@ export async function keepTunedBundle(trialBundle: string, { root, name, endedAt
       return await writeBundle({
         directory: join(root, wanted),
         modelBytes,
-        weights: weights?.tensors,
+        weights,
+        sample: sample?.dtype === "uint8" ? (sample as Tensor<"uint8">) : undefined,
         metadata: { ...rest, name: wanted, createdAt: now.toISOString() },
       });
     } catch (error) {

@@ -15,6 +15,8 @@ const modelFile = "model.onnx";
 const metadataFile = "metadata.json";
 /** Beside the model, where batch norm is folded away: the weights to train on from. */
 export const weightsFile = "weights.safetensors";
+/** Beside the model, where there were validation images: some of them, on which its forms are tried before they serve. */
+export const sampleFile = "sample.safetensors";
 const maxMetadataBytes = 16 * 1024 * 1024;
 
 /** A model bundle on disk. */
@@ -59,7 +61,7 @@ export async function readBundle(directory: string, { check = "digest" }: ReadBu
   const model = await stat(modelPath).catch(ignoreMissing);
   if (!model?.isFile() || model.size === 0) throw damaged(modelPath, "the file is missing or empty");
   if (check === "digest") {
-    const digest = await sha256(modelPath);
+    const digest = await fileDigest(modelPath);
     if (digest !== metadata.modelSha256) {
       throw damaged(modelPath, `its SHA-256 is ${digest}, ${metadataFile} says ${metadata.modelSha256}`);
     }
@@ -132,6 +134,8 @@ export interface WriteBundleOptions {
   readonly modelBytes: Uint8Array;
   /** Parameters and buffers as they were trained, for further training; kept beside the model. */
   readonly weights?: Named<Tensor> | undefined;
+  /** Validation images, uint8 [N, 3, height, width]; see sampleOf. */
+  readonly sample?: Tensor<"uint8"> | undefined;
   /** `modelSha256` is computed here. */
   readonly metadata: Omit<BundleMetadata, "modelSha256">;
 }
@@ -142,7 +146,8 @@ export interface WriteBundleOptions {
  * @throws BUNDLE_EXISTS when the folder is already there; INVALID_ARGUMENT when the metadata breaks its schema;
  * STORAGE_FAILED
  */
-export async function writeBundle({ directory, modelBytes, weights, metadata }: WriteBundleOptions): Promise<Bundle> {
+export async function writeBundle(options: WriteBundleOptions): Promise<Bundle> {
+  const { directory, modelBytes, weights, sample, metadata } = options;
   const folder = resolve(directory);
   const complete = { ...metadata, modelSha256: createHash("sha256").update(modelBytes).digest("hex") };
   const parsed = bundleMetadataSchema.safeParse(complete);
@@ -170,6 +175,12 @@ export async function writeBundle({ directory, modelBytes, weights, metadata }: 
       const architecture = metadata.model.architecture;
       const file = safetensorsParts({ tensors: weights, metadata: { architecture } });
       await writeFileDurably(join(temporary, weightsFile), file);
+    }
+    if (sample !== undefined) {
+      await writeFileDurably(
+        join(temporary, sampleFile),
+        safetensorsParts({ tensors: { images: sample }, metadata: {} }),
+      );
     }
     await writeFileDurably(join(temporary, metadataFile), Buffer.from(`${JSON.stringify(parsed.data, null, 2)}\n`));
     await syncFolder(temporary);
@@ -201,7 +212,7 @@ async function readMetadata(path: string): Promise<BundleMetadata> {
   return parsed.data;
 }
 
-async function sha256(path: string): Promise<string> {
+export async function fileDigest(path: string): Promise<string> {
   const hash = createHash("sha256");
   await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash);
   return hash.digest("hex");

@@ -22,6 +22,7 @@ function gatedPredictor() {
   });
   const predictor: Predictor = {
     readiness: "ready",
+    formOf: () => "portable",
     async predict(images) {
       const count = images.shape[0]!;
       await gate;

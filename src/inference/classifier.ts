@@ -4,6 +4,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { Batcher, type BatchRun, queueFull } from "./batcher.ts";
 import type { BundleMetadata } from "./bundle-metadata.ts";
 import { type ImageStatistics, imageStatistics } from "./drift-features.ts";
+import type { FormName } from "./forms/form-plan.ts";
 import { Limiter } from "./limiter.ts";
 import type { Predictor, Readiness } from "./predictor.ts";
 import { stackImages } from "./preprocess.ts";
@@ -19,6 +20,8 @@ export interface Classification {
   /** Before calibration and softmax; [classes]. */
   readonly logits: Float32Array;
   readonly imageStatistics: ImageStatistics;
+  /** The form of the network that answered. */
+  readonly form: FormName;
   /** Computing time of the batch that the image was in, without decoding and waiting. */
   readonly inferenceSeconds: number;
   /** From decoding to the start of the batch. */
@@ -30,6 +33,7 @@ export interface Classification {
 /** One model run. */
 export interface ModelRun {
   readonly images: number;
+  readonly form: FormName;
   /** How long it took; undefined: it failed. */
   readonly seconds: number | undefined;
   /** Of the requests that the images came with, each once. */
@@ -45,6 +49,8 @@ export interface ClassifyOptions {
 export interface ClassifierOptions {
   readonly predictor: Predictor;
   readonly metadata: Pick<BundleMetadata, "classes" | "preprocessing" | "calibration">;
+  /** Of the quantised form, where it serves; default: that of the metadata. */
+  readonly int8Temperature?: number | undefined;
   /** Images in one model run; default 32. */
   readonly maxBatchSize?: number;
   /** How long an image may wait for others; default 2 ms. */
@@ -65,6 +71,7 @@ interface Item {
 }
 
 interface ImageResult {
+  readonly form: FormName;
   readonly logits: Float32Array;
   readonly seconds: number;
   readonly queueSeconds: number;
@@ -128,9 +135,11 @@ export class Classifier implements AsyncDisposable {
 
   /** @param image uint8 [3, height, width] of the model's size */
   async classifyImage(image: Tensor<"uint8">, { signal, requestId }: ClassifyOptions = {}): Promise<Classification> {
-    const { classes, calibration, preprocessing } = this.#options.metadata;
-    const { logits, seconds, queueSeconds } = await this.#batcher.submit({ image, requestId }, signal);
-    const probabilities = softmax(logits, calibration.temperature);
+    const { metadata, int8Temperature } = this.#options;
+    const { classes, calibration, preprocessing } = metadata;
+    const { logits, form, seconds, queueSeconds } = await this.#batcher.submit({ image, requestId }, signal);
+    const own = form === "int8" ? int8Temperature : undefined;
+    const probabilities = softmax(logits, own ?? calibration.temperature);
     const best = topK(probabilities, 1)[0]!;
     return {
       index: best.index,
@@ -138,6 +147,7 @@ export class Classifier implements AsyncDisposable {
       confidence: best.probability,
       probabilities,
       logits,
+      form,
       imageStatistics: imageStatistics(image.data, preprocessing.height, preprocessing.width),
       inferenceSeconds: seconds,
       queueSeconds,
@@ -149,7 +159,8 @@ export class Classifier implements AsyncDisposable {
     const { predictor, onRun } = this.#options;
     const batch = stackImages(items.map(({ image }) => image));
     const requestIds = [...new Set(items.flatMap(({ requestId }) => requestId ?? []))];
-    const tell = (seconds: number | undefined) => onRun?.({ images: items.length, seconds, requestIds });
+    const form = predictor.formOf(items.length);
+    const tell = (seconds: number | undefined) => onRun?.({ images: items.length, form, seconds, requestIds });
     const started = performance.now();
     let logits: Tensor<"float32">;
     try {
@@ -163,6 +174,7 @@ export class Classifier implements AsyncDisposable {
     const classCount = logits.shape[1]!;
     return items.map((_, i) => ({
       logits: logits.data.slice(i * classCount, (i + 1) * classCount),
+      form,
       seconds,
       queueSeconds: queuedMs[i]! / 1000,
     }));

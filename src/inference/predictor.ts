@@ -3,6 +3,7 @@ import { PipelineError } from "../base/errors.ts";
 import { availableCores } from "../base/machine-limits.ts";
 import { workerUrl } from "../base/worker-url.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
+import { type FormName, type FormPlan, portablePlan } from "./forms/form-plan.ts";
 import { type Preprocessing, requireImages } from "./preprocess.ts";
 import type { InferenceJob, InferenceReply, InferenceWorkerData } from "./worker-protocol.ts";
 
@@ -25,6 +26,8 @@ export interface WorkerMoment {
 /** Images in, logits out. */
 export interface Predictor extends AsyncDisposable {
   readonly readiness: Readiness;
+  /** The form of the network that runs a batch of so many images. */
+  formOf(images: number): FormName;
   /**
    * @param images uint8 [N, 3, height, width] of the model's size; its memory moves to the model: it is empty afterwards
    * @returns float32 logits [N, classes]
@@ -35,6 +38,10 @@ export interface Predictor extends AsyncDisposable {
 
 export interface WorkerPredictorOptions {
   readonly modelPath: string;
+  /** The quantised model, where the plan has it. */
+  readonly int8Path?: string | undefined;
+  /** Which form of the network runs which batch; default: model.onnx all of them. */
+  readonly plan?: FormPlan | undefined;
   readonly preprocessing: Preprocessing;
   readonly classCount: number;
   /** Worker threads, each with its own copy of the model; see `splitCores` for the default. */
@@ -118,7 +125,8 @@ class WorkerPool implements Predictor {
     }
     this.#options = options;
     this.#data = {
-      modelPath: options.modelPath,
+      files: { portable: options.modelPath, int8: options.int8Path },
+      plan: options.plan ?? portablePlan,
       preprocessing: options.preprocessing,
       classCount: options.classCount,
       threads,
@@ -146,6 +154,11 @@ class WorkerPool implements Predictor {
     const fails = (index: number) => this.#failures[index]! >= patience;
     if (this.#slots.every((slot, i) => serves(slot) && !fails(i))) return "ready";
     return this.#slots.some((slot, i) => serves(slot) || (slot.state !== "stopped" && !fails(i))) ? "degraded" : "down";
+  }
+
+  formOf(images: number): FormName {
+    const { variants, byCount } = this.#data.plan;
+    return variants[byCount[images - 1] ?? 0]!.form;
   }
 
   predict(images: Tensor<"uint8">, { signal, requestIds = [] }: PredictOptions = {}): Promise<Tensor<"float32">> {

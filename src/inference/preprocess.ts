@@ -7,21 +7,26 @@ export type Preprocessing = BundleMetadata["preprocessing"];
 /**
  * Uint8 images [N, 3, H, W] to the model's float32 input: (x / 255 - mean) / std per channel, each step rounded to
  * float32 as PyTorch's ToTensor and Normalize do. Evaluation, command line and server all call this one function.
+ * @param count images of the result, at least as many: zeros stand for those that are missing
  * @throws SHAPE_MISMATCH unless the images are [N, 3, height, width] as `preprocessing` says.
  */
-export function normalise(images: Tensor<"uint8">, preprocessing: Preprocessing): Tensor<"float32"> {
+export function normalise(
+  images: Tensor<"uint8">,
+  preprocessing: Preprocessing,
+  count = images.shape[0]!,
+): Tensor<"float32"> {
   requireImages(images, preprocessing);
-  const { mean, std } = preprocessing;
-  const plane = preprocessing.height * preprocessing.width;
+  const { mean, std, height, width } = preprocessing;
+  const plane = height * width;
   const source = images.data;
-  const out = new Float32Array(source.length);
+  const out = new Float32Array(count * 3 * plane);
   // 256 possible bytes per channel: a table makes one look-up per element.
   const tables = mean.map((m, channel) => normalisationTable(m, std[channel]!));
   for (let start = 0, channel = 0; start < source.length; start += plane, channel = (channel + 1) % 3) {
     const table = tables[channel]!;
     for (let i = start; i < start + plane; i++) out[i] = table[source[i]!]!;
   }
-  return tensor("float32", images.shape, out);
+  return tensor("float32", [count, 3, height, width], out);
 }
 
 /** Images [3, H, W] of one size as one batch [N, 3, H, W]; copies. */

@@ -2,6 +2,7 @@ import { PipelineError } from "../base/errors.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
 import type { BundleMetadata } from "./bundle-metadata.ts";
 import type { Predictor } from "./predictor.ts";
+import { noise } from "./sample-images.ts";
 
 /** Largest difference, relative to the largest logit, that batching may make. */
 const batchTolerance = 1e-3;
@@ -14,7 +15,7 @@ export async function selfCheck(
   predictor: Predictor,
   { name, preprocessing: { height, width } }: Pick<BundleMetadata, "name" | "preprocessing">,
 ): Promise<void> {
-  const images = tensor("uint8", [4, 3, height, width], testImages(4 * 3 * height * width));
+  const images = tensor("uint8", [4, 3, height, width], noise(4, { height, width }));
   const alone = await predictor.predict(first(images));
   const together = await predictor.predict(images);
   const classes = together.shape[1]!;
@@ -36,18 +37,4 @@ export async function selfCheck(
 function first(images: Tensor<"uint8">): Tensor<"uint8"> {
   const shape = [1, ...images.shape.slice(1)];
   return tensor("uint8", shape, images.data.slice(0, images.data.length / images.shape[0]!));
-}
-
-/** Noise with a brightness of its own for each image; xorshift32, so that it is the same everywhere. */
-function testImages(length: number): Uint8Array {
-  const bytes = new Uint8Array(length);
-  let state = 0x9e3779b9;
-  for (let i = 0; i < length; i++) {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    const brightness = 1 + Math.floor((4 * i) / length);
-    bytes[i] = ((state >>> 24) * brightness) >> 2;
-  }
-  return bytes;
 }

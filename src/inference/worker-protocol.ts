@@ -1,11 +1,19 @@
+import type { FormPlan, FormVariant } from "./forms/form-plan.ts";
+import type { FormTrial } from "./forms/form-trial.ts";
 import type { Preprocessing } from "./preprocess.ts";
 
-/** What the predictor and its worker threads say to each other. */
-export interface InferenceWorkerData {
-  readonly modelPath: string;
+/** The network of a bundle, as worker threads load it. */
+export interface WorkerModel {
+  readonly files: { readonly portable: string; readonly int8?: string | undefined };
   readonly preprocessing: Preprocessing;
   readonly classCount: number;
+  /** Inside one operator. */
   readonly threads: number;
+}
+
+/** What the predictor and its worker threads say to each other. */
+export interface InferenceWorkerData extends WorkerModel {
+  readonly plan: FormPlan;
   /** Batch sizes to run once on zeros before the worker calls itself ready. */
   readonly warmUpBatchSizes: readonly number[];
 }
@@ -23,3 +31,16 @@ export type InferenceReply =
   | { readonly type: "unusable"; readonly message: string }
   | { readonly type: "result"; readonly id: number; readonly logits: Float32Array<ArrayBuffer> }
   | { readonly type: "failed"; readonly id: number; readonly message: string; readonly stack?: string | undefined };
+
+export interface FormTrialData extends WorkerModel {
+  /** To be tried; model.onnx first. */
+  readonly variants: readonly FormVariant[];
+  /** Whole images, uint8. */
+  readonly sample: Uint8Array<ArrayBuffer>;
+  readonly maxBatchSize: number;
+  readonly leastAgreement: number;
+}
+
+export type FormTrialReply =
+  | ({ readonly type: "tried" } & FormTrial)
+  | { readonly type: "failed"; readonly message: string };

@@ -67,6 +67,13 @@ export const metricTable = {
     labels: [],
     buckets: [1, 2, 4, 8, 16, 32, 64, 128],
   },
+  model_form_images_total: {
+    type: "counter",
+    unit: "images",
+    help: "Images that the network has answered, by the form of it that ran them: see docs/serving-forms.md",
+    labels: ["form"],
+    initialValues: ["portable", "machine", "int8"],
+  },
   model_queue_length: {
     type: "gauge",
     unit: "images",

@@ -27,7 +27,7 @@ export interface PredictionObservation {
 
 /** What happened in serving that no request shows. */
 export type ServingEvent =
-  | { readonly type: "batch"; readonly size: number }
+  | { readonly type: "batch"; readonly size: number; readonly form: "portable" | "machine" | "int8" }
   | { readonly type: "rejection"; readonly reason: string }
   | { readonly type: "reload"; readonly outcome: "loaded" | "refused" }
   | { readonly type: "load"; readonly seconds: number }
@@ -118,6 +118,7 @@ export function createServiceMetrics({
     observe(event) {
       switch (event.type) {
         case "batch":
+          instruments.model_form_images_total.inc({ form: event.form }, event.size);
           return instruments.model_batch_size.observe(event.size);
         case "rejection":
           return instruments.api_rejections_total.inc({ reason: event.reason });

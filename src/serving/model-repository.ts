@@ -2,6 +2,7 @@ import { basename } from "node:path";
 import { isPipelineError, PipelineError } from "../base/errors.ts";
 import type { Bundle, BundleListing } from "../inference/bundle.ts";
 import type { Classification, ClassifyOptions } from "../inference/classifier.ts";
+import type { FormName } from "../inference/forms/form-plan.ts";
 import { identityOf, isNamed } from "../inference/model-identity.ts";
 import type { ModelStatistics } from "../inference/model-statistics.ts";
 import type { Readiness } from "../inference/predictor.ts";
@@ -23,6 +24,8 @@ export interface ImageClassifier {
 export interface LoadedModel {
   readonly bundle: Pick<Bundle, "directory" | "metadata">;
   readonly classifier: ImageClassifier;
+  /** The forms of its network that answer. */
+  readonly forms: readonly FormName[];
   readonly statistics: ModelStatistics;
 }
 

@@ -1,7 +1,10 @@
 import type { ImageLimits } from "../data/transforms/decode-image.ts";
 import { AsyncStack } from "../http/async-stack.ts";
 import { type Bundle, readBundle } from "../inference/bundle.ts";
+import { readForms } from "../inference/bundle-form.ts";
 import { Classifier, type ClassifierOptions } from "../inference/classifier.ts";
+import { chooseForms, type FormChoice } from "../inference/forms/choose-forms.ts";
+import type { FormName } from "../inference/forms/form-plan.ts";
 import { ModelStatistics } from "../inference/model-statistics.ts";
 import { createWorkerPredictor, type WorkerMoment } from "../inference/predictor.ts";
 import { selfCheck } from "../inference/self-check.ts";
@@ -14,8 +17,12 @@ export interface OpenModelOptions extends Pick<ClassifierOptions, "maxDelayMs" |
   readonly workers: number;
   readonly threads: number;
   readonly imageLimits: ImageLimits;
+  /** Which form of the network serves; auto: what is quickest here. */
+  readonly form: FormChoice;
+  /** Of the program. */
+  readonly version: string;
   readonly logger: Logger;
-  readonly onBatch: (size: number) => void;
+  readonly onBatch: (size: number, form: FormName) => void;
   /** See WorkerPredictorOptions. */
   readonly worker?: URL;
 }
@@ -26,14 +33,22 @@ export interface OpenModelOptions extends Pick<ClassifierOptions, "maxDelayMs" |
  * @throws BUNDLE_NOT_FOUND, BUNDLE_DAMAGED, INFERENCE_UNAVAILABLE, MODEL_REFUSED
  */
 export async function openModel(source: Bundle | string, options: OpenModelOptions): Promise<OpenedModel> {
-  const { workers, threads, maxBatchSize, logger, onBatch, worker, ...rest } = options;
+  const { workers, threads, maxBatchSize, form, version, logger, onBatch, worker, ...rest } = options;
   const bundle = typeof source === "string" ? await readBundle(source) : source;
   const { metadata, modelPath } = bundle;
   const fieldsOf = ({ worker, requestIds: reqIds }: WorkerMoment) => ({ model: metadata.name, worker, reqIds });
+  const int8 = (await readForms(bundle)).find((each) => each.metadata.form === "int8");
+  const { plan, trial } = await chooseForms({
+    ...{ bundle, int8, choice: form, threads, maxBatchSize, version },
+    warn: (message) => logger.warn({ model: metadata.name }, message),
+  });
+  const forms = [...new Set(plan.variants.map((variant) => variant.form))];
+  const measured = trial?.costs.map((cost) => ({ ...cost, milliseconds: Number(cost.milliseconds.toFixed(2)) }));
+  logger.info({ channel: "system", model: metadata.name, forms, measured }, "forms of the network chosen");
   await using stack = new AsyncStack();
   const predictor = stack.use(
     await createWorkerPredictor({
-      modelPath,
+      ...{ modelPath, int8Path: int8?.modelPath, plan },
       preprocessing: metadata.preprocessing,
       classCount: metadata.classes.length,
       workers,
@@ -51,16 +66,17 @@ export async function openModel(source: Bundle | string, options: OpenModelOptio
     new Classifier({
       predictor,
       metadata,
+      int8Temperature: int8?.metadata.temperature,
       concurrency: workers,
       maxBatchSize,
       ...rest,
-      onRun({ images, seconds, requestIds: reqIds }) {
-        onBatch(images);
+      onRun({ images, form, seconds, requestIds: reqIds }) {
+        onBatch(images, form);
         statistics.observeBatch(images, seconds);
-        logger.debug({ model: metadata.name, images, seconds, reqIds }, "model run");
+        logger.debug({ model: metadata.name, images, form, seconds, reqIds }, "model run");
       },
     }),
   );
   const resources = stack.move();
-  return { bundle, classifier, statistics, [Symbol.asyncDispose]: () => resources[Symbol.asyncDispose]() };
+  return { bundle, forms, classifier, statistics, [Symbol.asyncDispose]: () => resources[Symbol.asyncDispose]() };
 }

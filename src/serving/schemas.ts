@@ -69,6 +69,9 @@ const predictionFields = {
   predicted_class: z.number().int().nonnegative().meta({ description: "Index of the class in /classes" }),
   predicted_label: z.string(),
   confidence: probability.meta({ description: "Calibrated probability of predicted_label" }),
+  form: z
+    .enum(["portable", "machine", "int8"])
+    .meta({ description: "The form of the network that answered: model.onnx, one for this machine, or 8 bit" }),
   inference_time_seconds: seconds.meta({ description: "Computing time of the model run" }),
   queue_time_seconds: seconds.meta({ description: "Waiting for the model run" }),
   decode_time_seconds: seconds.meta({ description: "Decoding and resizing of the image" }),
@@ -184,6 +187,9 @@ export const modelSummarySchema = z
     test_accuracy_with_tta: probability.nullable(),
     validation_accuracy: probability.nullable(),
     version: z.string(),
+    forms: z
+      .array(z.enum(["portable", "machine", "int8"]))
+      .meta({ description: "Of a loaded model: the forms of its network that answer here" }),
     loaded: z.boolean().meta({ description: "True for models in memory, which answer by name" }),
     trained_epochs: z.number().int().nonnegative(),
     active: z.boolean().meta({ description: "True for the model that /predict uses" }),

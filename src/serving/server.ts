@@ -7,6 +7,7 @@ import { addressError, hostInUrl } from "../http/address.ts";
 import { AsyncStack } from "../http/async-stack.ts";
 import { boundedClose, defaultShutdownTimeoutMs } from "../http/close-server.ts";
 import { type Bundle, listBundles } from "../inference/bundle.ts";
+import type { FormChoice } from "../inference/forms/choose-forms.ts";
 import { splitCores } from "../inference/predictor.ts";
 import type { DriftOptions } from "../observability/drift/drift-monitor.ts";
 import type { MetricSource } from "../observability/instruments.ts";
@@ -38,6 +39,8 @@ export interface ServerOptions extends ServingLimits {
   /** Worker threads with a copy of the model each, and threads within each; default: see splitCores. */
   readonly workers?: number;
   readonly threads?: number;
+  /** Which form of the network serves; default "auto": what is quickest here. */
+  readonly form?: FormChoice;
   readonly maxBatchSize?: number;
   readonly maxDelayMs?: number;
   readonly window?: "adaptive" | "fixed";
@@ -102,10 +105,11 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       workers,
       threads,
       maxBatchSize,
+      ...{ form: options.form ?? "auto", version },
       ...pick(options, ["maxDelayMs", "window", "queueLimit"]),
       imageLimits: { maxBytes, maxPixels },
       logger,
-      onBatch: (size) => metrics.observe({ type: "batch", size }),
+      onBatch: (size, form) => metrics.observe({ type: "batch", size, form }),
     });
     metrics.observe({ type: "load", seconds: (performance.now() - started) / 1000 });
     return model;

@@ -31,7 +31,7 @@ export function repositoryOf({
   readonly list?: () => Promise<BundleListing>;
 }): ModelRepository {
   return new ModelRepository({
-    initial: { bundle, classifier, statistics, [Symbol.asyncDispose]: async () => undefined },
+    initial: { bundle, classifier, forms: ["portable"], statistics, [Symbol.asyncDispose]: async () => undefined },
     open: () => Promise.reject(new Error("unused")),
     list,
   });

@@ -62,6 +62,7 @@ async function start() {
   const bundle = await writeTinyBundle(await mkdtemp(join(root, "models-")));
   const model = await openModel(bundle, {
     ...{ workers: 1, threads: 1, maxBatchSize: 2, maxDelayMs: 60_000, window: "fixed", imageLimits: {} },
+    ...{ form: "portable", version: "1.2.3" },
     ...{ logger, onBatch: () => undefined, worker: fakeWorker },
   });
   const system = createSystemMonitor();

@@ -314,6 +314,12 @@ export const dashboards: readonly DashboardDefinition[] = [
           "Images in one model run",
         ),
         series(
+          "Form of the Network",
+          "none",
+          { "{{form}}": `sum by (form) (rate(${m("model_form_images_total")}[5m]))` },
+          "Images a second by the form that answered: model.onnx, the one for this machine, 8 bit",
+        ),
+        series(
           "Model Reloads",
           "none",
           {

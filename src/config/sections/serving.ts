@@ -11,6 +11,13 @@ export const servingSection = z
       .max(64)
       .default(1)
       .describe("Worker threads that run the network, each with its own copy; they share the cores."),
+    form: z
+      .enum(["auto", "portable", "machine", "int8"])
+      .default("auto")
+      .describe(
+        "Which form of the network serves: model.onnx (portable), the same for this processor (machine), or the quantised " +
+          "one (int8); auto: the quickest of those that give its answers, and int8 only where it is as accurate.",
+      ),
     max_batch_size: z.int().min(1).max(1024).default(32).describe("Most images predicted together."),
     max_delay_ms: z
       .number()

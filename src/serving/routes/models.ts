@@ -39,6 +39,7 @@ export const modelRoutes = ({ models, links }: RouteContext): FastifyPluginAsync
       handler: async () => {
         const { bundles, damaged } = await models.list();
         const active = models.active.bundle;
+        const forms = new Map(models.loaded.map((model) => [model.bundle.directory, model.forms]));
         const loaded = models.loaded.map(({ bundle }) => bundle);
         const onDisk = new Set(bundles.map(({ directory }) => directory));
         // A model in memory stays in the list when its folder was moved or deleted meanwhile.
@@ -48,7 +49,8 @@ export const modelRoutes = ({ models, links }: RouteContext): FastifyPluginAsync
           models: [...gone, ...bundles].map(({ directory, metadata }) =>
             summarise(metadata, {
               active: directory === active.directory,
-              loaded: loaded.some((bundle) => bundle.directory === directory),
+              loaded: forms.has(directory),
+              forms: [...(forms.get(directory) ?? [])],
             }),
           ),
           links: { ...links },
@@ -65,7 +67,7 @@ export const modelRoutes = ({ models, links }: RouteContext): FastifyPluginAsync
 
 function summarise(
   metadata: BundleMetadata,
-  state: { readonly active: boolean; readonly loaded: boolean },
+  state: Pick<z.infer<typeof modelSummarySchema>, "active" | "loaded" | "forms">,
 ): z.infer<typeof modelSummarySchema> {
   const { model, preprocessing, dataset, metrics, training } = metadata;
   return {

@@ -149,6 +149,7 @@ function predictionOf({ bundle }: LoadedModel, result: Classification, k: number
     predicted_class: result.index,
     predicted_label: result.label,
     confidence: result.confidence,
+    form: result.form,
     inference_time_seconds: result.inferenceSeconds,
     queue_time_seconds: result.queueSeconds,
     decode_time_seconds: result.decodeSeconds,
