@@ -59,7 +59,7 @@ export async function readBundle(directory: string, { check = "digest" }: ReadBu
   const model = await stat(modelPath).catch(ignoreMissing);
   if (!model?.isFile() || model.size === 0) throw damaged(modelPath, "the file is missing or empty");
   if (check === "digest") {
-    const digest = await sha256(modelPath);
+    const digest = await fileDigest(modelPath);
     if (digest !== metadata.modelSha256) {
       throw damaged(modelPath, `its SHA-256 is ${digest}, ${metadataFile} says ${metadata.modelSha256}`);
     }
@@ -201,7 +201,8 @@ async function readMetadata(path: string): Promise<BundleMetadata> {
   return parsed.data;
 }
 
-async function sha256(path: string): Promise<string> {
+/** SHA-256 of a file of any size, hexadecimal. */
+export async function fileDigest(path: string): Promise<string> {
   const hash = createHash("sha256");
   await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash);
   return hash.digest("hex");
