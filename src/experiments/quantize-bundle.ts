@@ -9,7 +9,7 @@ import type { Config } from "../config/schema.ts";
 import type { ImageSplit } from "../data/dataset.ts";
 import type { InferenceModel } from "../graph/executor.ts";
 import type { Bundle } from "../inference/bundle.ts";
-import { type BundleFormMetadata, writeForm } from "../inference/bundle-form.ts";
+import { writeForm } from "../inference/bundle-form.ts";
 import { normalise, type Preprocessing } from "../inference/preprocess.ts";
 import type { QuantizedFormat } from "../quantization/format.ts";
 import type { ImageBatches } from "../quantization/observe.ts";
@@ -21,9 +21,10 @@ import { argMax, classificationMetrics } from "../training/classification.ts";
 import { logitsOf } from "../training/evaluate.ts";
 import { loadBundleData } from "./bundle-data.ts";
 import { bundleNetwork, requireSameLogits } from "./bundle-network.ts";
+import type { BundleQuantization } from "./bundle-quantization.ts";
 import { chooseImages, type DatasetOptions, splitDataset } from "./configured-dataset.ts";
 import { bind } from "./evaluate-model.ts";
-import { type ModelTimes, timedBatch, timeModels } from "./time-models.ts";
+import { timedBatch, timeModels } from "./time-models.ts";
 
 export interface BundleQuantizationRequest {
   readonly bundle: Bundle;
@@ -39,15 +40,8 @@ export interface BundleQuantizationOptions extends DatasetOptions {
   readonly onStage?: ((stage: QuantizeStage, done: number, total: number) => void) | undefined;
 }
 
-export interface BundleQuantization {
-  readonly form: BundleFormMetadata;
-  readonly modelPath: string;
-  readonly synthetic: boolean;
-  /** On this machine, with all its cores. */
-  readonly times: { readonly float: ModelTimes; readonly form: ModelTimes };
-  /** As accurate on validation images, and faster here. */
-  readonly servedByDefault: boolean;
-}
+/** Training images to calibrate with, where nothing else is asked for. */
+export const defaultCalibrationImages = 1000;
 
 /** Without validation images: training images, none of them used for calibration. */
 const maxStandIns = 2000;

@@ -1,14 +1,15 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { expandHome } from "../../base/home-path.ts";
-import { type BundleQuantization, quantizeBundle } from "../../experiments/quantize-bundle.ts";
+import { defaultCalibrationImages, quantizeBundle } from "../../experiments/quantize-bundle.ts";
 import type { QuantizeStage } from "../../quantization/quantize.ts";
 import { type CalibrationMethod, calibrationMethods } from "../../quantization/range.ts";
 import { bundleConfig } from "../bundle-config.ts";
 import { chooseBundle } from "../choose-bundle.ts";
 import { addConfigOptions, addOutputOptions, type ConfigArguments, loadArguments } from "../config-options.ts";
-import { count, percent } from "../display/format.ts";
+import { count } from "../display/format.ts";
 import { dataDisplay, type Progress, startProgress } from "../display/progress.ts";
-import { print, printJson, type Terminal, table } from "../display/terminal.ts";
+import { quantizationReport } from "../display/quantization-report.ts";
+import { print, printJson, type Terminal } from "../display/terminal.ts";
 import { syntheticNotice } from "../display/training-display.ts";
 import { exitCodes } from "../failure.ts";
 import { onInterrupt } from "../interrupt.ts";
@@ -36,7 +37,7 @@ export function addQuantizeCommand(program: Command, terminal: Terminal): void {
         .choices(calibrationMethods)
         .default("minmax"),
     )
-    .option("--images <n>", "training images to calibrate with", imageCount, 1000);
+    .option("--images <n>", "training images to calibrate with", imageCount, defaultCalibrationImages);
   addOutputOptions(addConfigOptions(command)).action(async (name: string | undefined, options: QuantizeArguments) => {
     const bundle = await chooseBundle(terminal, loadArguments(terminal, options).config, name);
     const config = bundleConfig(terminal, bundle, options);
@@ -59,7 +60,7 @@ export function addQuantizeCommand(program: Command, terminal: Terminal): void {
         return;
       }
       if (result.synthetic) print(terminal, syntheticNotice);
-      for (const line of quantizationReport(model, result)) print(terminal, line);
+      for (const line of [`model ${model}`, ...quantizationReport(result)]) print(terminal, line);
     } catch (error) {
       if (!interrupt.signal.aborted) throw error;
       terminal.status.code = exitCodes.interrupted;
@@ -94,31 +95,4 @@ function stageDisplay(terminal: Terminal) {
       current.progress.update(done, total, total === 1 ? "" : `${count(done)} of ${count(total)}`);
     },
   };
-}
-
-/** Both models side by side, and what that means for serving. */
-function quantizationReport(model: string, result: BundleQuantization): string[] {
-  const { form, times, modelPath, servedByDefault } = result;
-  const { validation, test } = form.accuracy;
-  const { floatLayers, calibration, weightBits } = form;
-  const ms = (value: number): string => `${value.toFixed(2)} ms`;
-  return [
-    `model ${model}, ${weightBits}-bit weights, calibrated by ${calibration.method} on ${count(calibration.images)} images`,
-    ...table([
-      ["", "float", "int8"],
-      ...(validation === undefined
-        ? []
-        : [["validation accuracy", percent(validation.float), percent(validation.form)]]),
-      ["test accuracy", percent(test.float), percent(test.form)],
-      ["an image alone", ms(times.float.alone), ms(times.form.alone)],
-      ["an image in batches of 16", ms(times.float.inBatches), ms(times.form.inBatches)],
-    ]),
-    `same class on ${percent(form.agreement)} of ${count(test.images)} test images, calibration error ` +
-      `${percent(form.calibrationError)}`,
-    `layers left in float: ${floatLayers.length === 0 ? "none" : floatLayers.join(", ")}`,
-    servedByDefault
-      ? "as accurate and faster here: it would be served by default"
-      : "less accurate, or not faster here: the float model would be served by default",
-    `8-bit form ${modelPath}`,
-  ];
 }
