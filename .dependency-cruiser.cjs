@@ -17,6 +17,7 @@ const layers = {
   backends: ["graph", "tensor", "base"],
   nn: ["graph", "tensor", "base"],
   optim: ["graph", "tensor", "base"],
+  quantization: ["graph", "tensor", "base"],
   models: ["nn", "graph", "tensor", "base"],
   weights: ["models", "nn", "graph", "data", "tensor", "base"],
   training: ["models", "nn", "optim", "autodiff", "graph", "data", "tensor", "base"],
@@ -24,7 +25,7 @@ const layers = {
   inference: ["graph", "tensor", "data/transforms", "base"],
   serving: ["http", "inference", "observability", "graph", "tensor", "data/transforms", "base"],
   experiments: [
-    ...["tuning", "tracking", "inference", "training", "weights", "models", "optim", "nn", "autodiff"],
+    ...["tuning", "tracking", "inference", "quantization", "training", "weights", "models", "optim", "nn", "autodiff"],
     ...["backends", "graph"],
     ...["distributed", "data", "config", "tensor", "base"],
   ],

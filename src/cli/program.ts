@@ -5,6 +5,7 @@ import { addEvaluateCommand } from "./commands/evaluate.ts";
 import { addKeyCommand } from "./commands/key.ts";
 import { addModelsCommand } from "./commands/models.ts";
 import { addPredictCommand } from "./commands/predict.ts";
+import { addQuantizeCommand } from "./commands/quantize.ts";
 import { addServeCommand } from "./commands/serve.ts";
 import { addStackCommand } from "./commands/stack.ts";
 import { addTrackCommand } from "./commands/track.ts";
@@ -44,6 +45,7 @@ export function createProgram(terminal: Terminal): Command {
   addTrainCommand(program, terminal);
   addTuneCommand(program, terminal);
   addEvaluateCommand(program, terminal);
+  addQuantizeCommand(program, terminal);
   addPredictCommand(program, terminal);
   addServeCommand(program, terminal);
   addKeyCommand(program, terminal);

@@ -8,6 +8,7 @@ import { models } from "../models/registry.ts";
 import { regnets } from "../models/regnet.ts";
 import { resnets } from "../models/resnet.ts";
 import type { StemOptions } from "../models/stem.ts";
+import { type FrozenTransfer, frozenTransfer } from "../models/transfer.ts";
 
 interface InputShape {
   readonly classes: number;
@@ -76,6 +77,23 @@ const builders = {
 export function configuredModel(config: Config, input: InputShape): Model {
   const { name } = config.model;
   return builders[isFamily(name) ? familyDefaults[name] : name](config, input);
+}
+
+/** With frozen stages: the network on which `model` gets a new head; undefined where all of it is trained. */
+export function configuredTransfer(
+  { model: { transfer_mode: mode, ...rest } }: Config,
+  model: Model,
+): FrozenTransfer | undefined {
+  if (mode === "fine_tune" || mode === "from_scratch") return undefined;
+  const innerChannels = rest.transfer.rcbam_channels ?? undefined;
+  return frozenTransfer(model, { mode, dropoutRate: rest.dropout_rate, innerChannels });
+}
+
+/** The network as it is served. */
+export function servedModel(config: Config, input: InputShape): Model {
+  const model = configuredModel(config, input);
+  if (config.model.weights === null) return model;
+  return configuredTransfer(config, model)?.model ?? model;
 }
 
 function isFamily(name: Config["model"]["name"]): name is Family {

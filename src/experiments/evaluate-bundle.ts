@@ -5,7 +5,8 @@ import { createRng } from "../base/rng.ts";
 import type { Config } from "../config/schema.ts";
 import type { Bundle } from "../inference/bundle.ts";
 import type { TestTimeAugmentation } from "../training/test-time-augmentation.ts";
-import { type DatasetOptions, loadConfiguredDataset, splitDataset } from "./configured-dataset.ts";
+import { loadBundleData } from "./bundle-data.ts";
+import { type DatasetOptions, splitDataset } from "./configured-dataset.ts";
 import { evaluateModel } from "./evaluate-model.ts";
 import type { Evaluation } from "./events.ts";
 
@@ -34,16 +35,8 @@ export async function evaluateBundle(
   options: DatasetOptions = {},
 ): Promise<BundleEvaluation> {
   const { metadata } = bundle;
-  const dataset = await loadConfiguredDataset(config, options);
+  const { dataset, sameData } = await loadBundleData(bundle, config, options);
   const { classes } = metadata;
-  if (classes.length !== dataset.classes.length || classes.some((name, i) => name !== dataset.classes[i])) {
-    throw new PipelineError(
-      "DATA_FOREIGN",
-      `${metadata.name} knows the classes ${listed(classes)}, ${dataset.name} has ${listed(dataset.classes)}`,
-      { remedy: "name the data of its training with --set dataset.source=PATH and --set dataset.name=NAME" },
-    );
-  }
-  const sameData = dataset.digest === metadata.dataset.digest;
   if (split === "val" && !sameData) {
     throw new PipelineError(
       "DATA_FOREIGN",
@@ -78,10 +71,4 @@ export async function evaluateBundle(
     dataset: { name, origin, digest },
     sameData,
   };
-}
-
-function listed(classes: readonly string[]): string {
-  return classes.length <= 10
-    ? classes.join(", ")
-    : `${classes.slice(0, 10).join(", ")} and ${classes.length - 10} more`;
 }

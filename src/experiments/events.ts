@@ -2,6 +2,7 @@ import type { DataProgress } from "../data/progress.ts";
 import type { StopReason, TrainEvent } from "../training/events.ts";
 import type { ClassificationMetrics } from "../training/metrics.ts";
 import type { TestTimeAugmentation } from "../training/test-time-augmentation.ts";
+import type { BundleQuantization } from "./bundle-quantization.ts";
 
 /** What a whole experiment tells: the events of its training, and what happens before and after. */
 export type ExperimentEvent =
@@ -38,7 +39,8 @@ export type ExperimentEvent =
     }
   | { readonly type: "warning"; readonly message: string }
   | ({ readonly type: "evaluation"; readonly synthetic: boolean } & Evaluation)
-  | { readonly type: "bundle"; readonly name: string; readonly directory: string };
+  | { readonly type: "bundle"; readonly name: string; readonly directory: string }
+  | ({ readonly type: "quantization" } & BundleQuantization);
 
 /** Metrics of one set of weights on one part of a data set. */
 export interface Evaluation {

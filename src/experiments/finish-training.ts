@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { PipelineError } from "../base/errors.ts";
+import { isPipelineError, PipelineError } from "../base/errors.ts";
 import type { Config } from "../config/schema.ts";
 import type { ImageDataset, ImageSplit } from "../data/dataset.ts";
 import { type Bundle, writeBundle } from "../inference/bundle.ts";
@@ -13,6 +13,7 @@ import type { ModelFormat } from "../training/validation.ts";
 import { driftReference, emptyReference } from "./drift-reference.ts";
 import { bind, evaluateModel } from "./evaluate-model.ts";
 import type { Evaluation, TrainingOutcome } from "./events.ts";
+import { defaultCalibrationImages, quantizeBundle } from "./quantize-bundle.ts";
 import { modelsDirectory, timestamp } from "./run-folder.ts";
 import type { TrainingContext, TrainingRequest } from "./training-request.ts";
 
@@ -99,7 +100,24 @@ export async function finishTraining(
   }));
   const { directory, metadata } = bundle;
   onEvent({ type: "bundle", name: metadata.name, directory });
+  if (config.evaluation.quantize) await addForm(bundle, config, { signal, onEvent });
   return { bundle: { name: metadata.name, directory }, test };
+}
+
+/** The training is done and its bundle written: without the form too, as a warning tells. */
+async function addForm(
+  bundle: Bundle,
+  config: Config,
+  { signal, onEvent }: Pick<TrainingContext, "signal" | "onEvent">,
+): Promise<void> {
+  try {
+    const request = { bundle, config, method: "minmax", images: defaultCalibrationImages } as const;
+    onEvent({ type: "quantization", ...(await quantizeBundle(request, { signal })) });
+  } catch (error) {
+    if (!signal.aborted && !isPipelineError(error)) throw error;
+    const why = isPipelineError(error) ? error.message : "it was stopped; `cifar quantize` makes it";
+    onEvent({ type: "warning", message: `the bundle has no 8-bit form: ${why}` });
+  }
 }
 
 function headline({ accuracy, loss, macroF1 }: Evaluation["metrics"]) {

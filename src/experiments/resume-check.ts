@@ -16,6 +16,7 @@ const freeKeys: ReadonlySet<string> = new Set([
   "training.checkpoint_dir",
   "training.checkpoint_every_steps",
   "evaluation.tta",
+  "evaluation.quantize",
 ]);
 const freeSections = ["mlflow", "serving", "ray_tune", "distributed"];
 

@@ -42,6 +42,13 @@ export function runRecorder(logger: RunLogger, config: Config): RunRecorder {
           logger.setTags({ "training.bundle": event.directory });
           if (config.mlflow.log_model) await recordModel(logger, config, event.directory);
           break;
+        case "quantization":
+          logger.setTags({
+            "quantization.test_accuracy": String(event.form.accuracy.test.form),
+            "quantization.agreement": String(event.form.agreement),
+            "quantization.float_layers": event.form.floatLayers.join(" "),
+          });
+          break;
         default:
           if (event.type === "epoch") {
             epoch = event.epoch;

@@ -5,7 +5,7 @@ import type { ImageDataset, ImageSplit } from "../data/dataset.ts";
 import { type BatchShare, createLoader } from "../data/loader.ts";
 import { normalise, type Preprocessing } from "../inference/preprocess.ts";
 import { initialWeights, type Model, type Network } from "../models/model.ts";
-import { type FrozenTransfer, frozenTransfer } from "../models/transfer.ts";
+import type { FrozenTransfer } from "../models/transfer.ts";
 import type { Named, Tensor } from "../tensor/tensor.ts";
 import { type EvaluationSource, imageSource } from "../training/evaluate.ts";
 import { featureBatches, featureSource } from "../training/feature-batches.ts";
@@ -13,7 +13,7 @@ import type { ImagePreparation } from "../training/prepare-images.ts";
 import type { ModelFormat } from "../training/validation.ts";
 import { configuredAugmentation } from "./configured-augmentation.ts";
 import { chooseImages, preprocessingOf } from "./configured-dataset.ts";
-import { configuredModel } from "./configured-model.ts";
+import { configuredModel, configuredTransfer } from "./configured-model.ts";
 import { type ConfiguredWeights, configuredWeights } from "./configured-weights.ts";
 import { bind } from "./evaluate-model.ts";
 import { openFrozenFeatures } from "./frozen-features.ts";
@@ -67,8 +67,8 @@ export async function planTraining(config: Config, data: TrainingData, context: 
     onEvent({ type: "weights", path, digest, loaded: Object.keys(weights.weights).length, replaced });
   }
   const preprocessing = configuredPreprocessing(config, dataset, weights);
-  const mode = config.model.transfer_mode;
-  if (weights === undefined || mode === "fine_tune" || mode === "from_scratch") {
+  const transfer = weights === undefined ? undefined : configuredTransfer(config, model);
+  if (weights === undefined || transfer === undefined) {
     const sample = sampleFor(model, data, preprocessing);
     const initial = { ...initialWeights(model, rng.split("weights"), sample), ...weights?.weights };
     return {
@@ -79,11 +79,6 @@ export async function planTraining(config: Config, data: TrainingData, context: 
       ...shared(weights),
     };
   }
-  const transfer = frozenTransfer(model, {
-    mode,
-    dropoutRate: config.model.dropout_rate,
-    innerChannels: config.model.transfer.rcbam_channels ?? undefined,
-  });
   return featurePlan(config, data, { ...context, transfer, weights, preprocessing });
 }
 

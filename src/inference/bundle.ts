@@ -212,6 +212,7 @@ async function readMetadata(path: string): Promise<BundleMetadata> {
   return parsed.data;
 }
 
+/** SHA-256 of a file of any size, hexadecimal. */
 export async function fileDigest(path: string): Promise<string> {
   const hash = createHash("sha256");
   await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash);

@@ -32,7 +32,8 @@ export function lowerForMachine(folded: Graph, block: number): Uint8Array {
   return written(lowering, (value) => value.shape);
 }
 
-function written(lowering: Lowering, shapeOf: (value: Value) => readonly (number | string)[]): Uint8Array {
+/** The whole model: its inputs, every value that is needed, its outputs. */
+export function written(lowering: Lowering, shapeOf: (value: Value) => readonly (number | string)[]): Uint8Array {
   const { graph, writer } = lowering;
   for (const [name, value] of Object.entries(graph.inputs)) {
     writer.input(name, value.dtype, shapeOf(value));

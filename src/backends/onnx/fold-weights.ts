@@ -15,7 +15,8 @@ import { createReferenceExecutor } from "../reference/executor.ts";
  * @throws GRAPH_INVALID when a constant differs from sample to sample of the batch
  */
 export async function foldWeights(graph: Graph, weights: Named<Tensor>): Promise<Graph> {
-  return affineBeforePooling(await foldConstants(graph, weights));
+  const { name, inputs, outputs } = affineBeforePooling(await foldConstants(graph, weights));
+  return defineGraph({ name, inputs: Object.values(inputs), outputs });
 }
 
 /**

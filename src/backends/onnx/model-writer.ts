@@ -16,8 +16,8 @@ import {
 } from "./proto/onnx_pb.ts";
 
 /** ONNX element types (TensorProto.DataType). */
-const elementTypes = { float32: 1, uint8: 2, int32: 6, int64: 7, float16: 10 } as const satisfies Record<
-  DType | "int64",
+const elementTypes = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7, float16: 10 } as const satisfies Record<
+  DType | "int8" | "int64",
   number
 >;
 /** AttributeProto.AttributeType */
@@ -124,6 +124,16 @@ export class ModelWriter {
       [values.length],
       new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
     );
+  }
+
+  /** A uint8 scalar. */
+  byte(value: number): string {
+    return this.#constant("uint8", [], Uint8Array.of(value));
+  }
+
+  /** int8 constant: weights of integer kernels. */
+  bytes(shape: readonly number[], values: Int8Array): string {
+    return this.#constant("int8", shape, new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
   }
 
   tensor(value: Tensor): string {

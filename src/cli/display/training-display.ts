@@ -2,6 +2,7 @@ import type { Evaluation, ExperimentEvent } from "../../experiments/events.ts";
 import { asTyped } from "../invocation.ts";
 import { count, duration, figure, percent, short } from "./format.ts";
 import { dataDisplay, type Progress, startProgress } from "./progress.ts";
+import { quantizationReport } from "./quantization-report.ts";
 import { note, print, type Terminal, table } from "./terminal.ts";
 
 export interface TrainingDisplay {
@@ -111,6 +112,9 @@ export function trainingDisplay(terminal: Terminal, now: () => number = () => pe
           break;
         case "bundle":
           print(terminal, `model bundle ${event.directory}${mark()}`);
+          break;
+        case "quantization":
+          for (const line of quantizationReport(event)) print(terminal, line);
           break;
         case "warning":
           stop();
