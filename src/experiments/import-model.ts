@@ -76,7 +76,7 @@ export async function importModel(request: ImportRequest): Promise<ImportedModel
       metrics: {},
       calibration: { temperature: 1 },
       reference: emptyReference(classes.length),
-      training: { seed: 0, epochs: 0, config: { "dataset.img_size": height } },
+      training: { seed: 0, epochs: 0, config: height === width ? { "dataset.img_size": height } : {} },
     },
   });
   const { input, outputName, ending } = read;
@@ -96,7 +96,8 @@ async function verified(read: ReadModel, bytes: Uint8Array): Promise<{ modelByte
   }
   await using original = await loadInferenceModel(bytes);
   await using served = await loadInferenceModel(modelBytes);
-  const batch = read.input.batch ?? 3;
+  // More than a file of a fixed batch takes at once: what is served takes any.
+  const batch = 2 * (read.input.batch ?? 1);
   const rng = createRng("import");
   let difference = 0;
   for (let round = 0; round < comparisons; round++) {
@@ -122,17 +123,25 @@ async function verified(read: ReadModel, bytes: Uint8Array): Promise<{ modelByte
 async function originalScores(
   model: InferenceModel,
   { input, outputName }: ReadModel,
-  images: Tensor<"float32">,
+  { shape, data }: Tensor<"float32">,
 ): Promise<Float32Array> {
-  const given = input.layout === "NCHW" ? images : channelsLast(images);
-  try {
-    return floatData((await model.run({ [input.name]: given }))[outputName]!);
-  } catch (cause) {
-    throw new PipelineError("MODEL_DAMAGED", "onnxruntime cannot run the file", {
-      remedy: "export it again, and check it with onnx.checker.check_model",
-      cause,
-    });
+  const [count] = shape as [number];
+  const atOnce = input.batch ?? count;
+  const size = data.length / count;
+  const scores: number[] = [];
+  for (let first = 0; first < count; first += atOnce) {
+    const part = floats([atOnce, ...shape.slice(1)], data.slice(first * size, (first + atOnce) * size));
+    const given = input.layout === "NCHW" ? part : channelsLast(part);
+    try {
+      scores.push(...floatData((await model.run({ [input.name]: given }))[outputName]!));
+    } catch (cause) {
+      throw new PipelineError("MODEL_DAMAGED", "onnxruntime cannot run the file", {
+        remedy: "export it again, and check it with onnx.checker.check_model",
+        cause,
+      });
+    }
   }
+  return Float32Array.from(scores);
 }
 
 function channelsLast({ shape, data }: Tensor<"float32">): Tensor<"float32"> {

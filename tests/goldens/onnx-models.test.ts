@@ -25,7 +25,9 @@ describe("files of PyTorch's exporter", () => {
     await using model = await loadInferenceModel(await exportInferenceModel(read.graph, read.weights));
     const logits = floatData((await model.run({ images })).logits!);
     const found =
-      read.ending === "logits" ? [...logits] : [logits.slice(0, 5), logits.slice(5)].flatMap((row) => [...softmax(row)]);
+      read.ending === "logits"
+        ? [...logits]
+        : [logits.slice(0, 5), logits.slice(5)].flatMap((row) => [...softmax(row)]);
     const largest = Math.max(...scores.map(Math.abs));
     for (const [i, score] of scores.entries()) expect(Math.abs(found[i]! - score) / largest).toBeLessThan(1e-5);
   });

@@ -4,7 +4,7 @@ import { sizeOf } from "../../../tensor/shape.ts";
 import type { NodeProto } from "../proto/onnx_pb.ts";
 import { damagedModel, shown } from "./errors.ts";
 import { type Item, isKnown, isValue } from "./item.ts";
-import { checkShape, type Known, knownOf, maxComputed } from "./known.ts";
+import { checkShape, knownOf, maxComputed } from "./known.ts";
 import { knownRules } from "./known-operators.ts";
 import type { OnnxFile } from "./onnx-file.ts";
 import { type BatchSizes, nodeName, OnnxNode } from "./onnx-node.ts";
@@ -42,6 +42,9 @@ export function evaluateNodes({ file, nodes, batch, given, images }: Evaluation)
   for (const proto of nodes) {
     if (proto.input.some((name) => unreadable.has(name))) {
       for (const name of proto.output) unreadable.add(name);
+      // Its own operator may be lacking too.
+      const { rule, knownRule } = rulesOf(proto);
+      if (rule === undefined && knownRule === undefined) problems.push(problemOf(proto, "not in the set"));
       continue;
     }
     try {
@@ -67,21 +70,34 @@ export function evaluateNodes({ file, nodes, batch, given, images }: Evaluation)
       const { why } = error.details;
       if (error.code !== "MODEL_UNSUPPORTED" || typeof why !== "string") throw inNode(proto, error);
       for (const name of proto.output) unreadable.add(name);
-      problems.push({ operator: operatorName(proto), node: nodeName(proto), why });
+      problems.push(problemOf(proto, why));
     }
   }
   if (problems.length > 0) throw lackingOperators(problems);
   return find;
 }
 
-function resultsOf(node: OnnxNode, { domain }: NodeProto): readonly Item[] {
+function problemOf(node: NodeProto, why: string): Problem {
+  return { operator: operatorName(node), node: nodeName(node), why };
+}
+
+/** How a standard operator is read, and how it is computed where all is known. */
+function rulesOf({ domain, opType }: NodeProto) {
   const standard = domain === "" || domain === "ai.onnx";
-  const known = node.operands.filter((item): item is Known => item !== undefined && isKnown(item));
-  const isAllKnown = known.length > 0 && known.length === node.operands.filter((item) => item !== undefined).length;
+  return {
+    rule: standard && Object.hasOwn(readRules, opType) ? readRules[opType] : undefined,
+    knownRule: standard && Object.hasOwn(knownRules, opType) ? knownRules[opType] : undefined,
+  };
+}
+
+function resultsOf(node: OnnxNode, proto: NodeProto): readonly Item[] {
+  const { rule, knownRule } = rulesOf(proto);
+  const operands = node.operands.filter((item) => item !== undefined);
+  const known = operands.filter(isKnown);
   const count = known.reduce((sum, { data }) => sum + data.length, 0);
-  const knownRule = standard && Object.hasOwn(knownRules, node.type) ? knownRules[node.type] : undefined;
-  if (knownRule !== undefined && isAllKnown && count <= maxComputed) return [knownRule(node, known)];
-  const rule = standard && Object.hasOwn(readRules, node.type) ? readRules[node.type] : undefined;
+  if (knownRule !== undefined && known.length > 0 && known.length === operands.length && count <= maxComputed) {
+    return [knownRule(node, known)];
+  }
   if (rule !== undefined) {
     const results = rule(node);
     return "length" in results ? results : [results];

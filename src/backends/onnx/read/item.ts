@@ -27,7 +27,7 @@ export function shapeOf(item: Item): Shape {
 }
 
 /** A known tensor as a constant of the graph; whole numbers are none. */
-export function valueOf(item: Item): Value | undefined {
+export function floatValue(item: Item): Value | undefined {
   if (isValue(item)) return item;
   return item.kind === "float" ? constant(toTensor(item)) : undefined;
 }

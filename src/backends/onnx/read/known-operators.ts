@@ -70,7 +70,8 @@ export const knownRules: Readonly<Record<string, KnownRule>> = {
   Add: folded((a, b) => a + b),
   And: truth((a, b) => a !== 0 && b !== 0),
   Cast: (node, [x]) => {
-    const kind = kindOf(node.integer("to", 0)) ?? node.refuse(`it changes numbers to ONNX's type ${node.integer("to", 0)}`);
+    const kind =
+      kindOf(node.integer("to", 0)) ?? node.refuse(`it changes numbers to ONNX's type ${node.integer("to", 0)}`);
     const isTruth = node.integer("to", 0) === 9;
     if (kind === "float") return make(kind, x!.shape, x!.data);
     return make(
@@ -139,12 +140,13 @@ export const knownRules: Readonly<Record<string, KnownRule>> = {
   Not: single((x) => Number(x === 0)),
   Range: (node, [start, limit, delta]) => {
     const [from, to, step] = [start?.data[0], limit?.data[0], delta?.data[0]];
-    const count = Math.max(0, Math.ceil((to! - from!) / step!));
+    if (from === undefined || to === undefined || step === undefined) return node.damaged("it has no bounds");
+    const count = Math.max(0, Math.ceil((to - from) / step));
     const shape = checkShape([count], "the result of Range", maxComputed);
     return make(
       start!.kind,
       shape,
-      Float64Array.from({ length: count }, (_, i) => from! + i * step!),
+      Float64Array.from({ length: count }, (_, i) => from + i * step),
     );
   },
   ReduceProd: (node, [x]) => {

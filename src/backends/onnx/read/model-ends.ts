@@ -37,7 +37,8 @@ export function imageInput({ inputs }: OnnxFile): OnnxInput {
   }
   const [batch] = shape;
   const [height, width] = layout === "NCHW" ? shape.slice(2) : shape.slice(1, 3);
-  if (Math.max(height ?? 1, width ?? 1) > maxSide || (batch ?? 1) > maxSide) throw damagedModel(`${described} is too large`);
+  if (Math.max(height ?? 1, width ?? 1) > maxSide || (batch ?? 1) > maxSide)
+    throw damagedModel(`${described} is too large`);
   return { name, batch, height, width, layout };
 }
 
@@ -80,7 +81,10 @@ export function checkSoftmax({ attribute }: NodeProto, { shape }: Value): void {
 export function classLogits(result: Value, batch: number): Value {
   const [n, classes, ...rest] = result.shape;
   if (n !== batch || classes === undefined || classes < 2 || rest.some((dim) => dim !== 1)) {
-    throw unsupportedModel(`its result [${result.shape}] is none of [${batch}, classes]`, "export a classifier of images");
+    throw unsupportedModel(
+      `its result [${result.shape}] is none of [${batch}, classes]`,
+      "export a classifier of images",
+    );
   }
   return reshape(result, [n, classes]);
 }
@@ -91,7 +95,10 @@ interface Size {
 }
 
 /** Of the images: what the file says, or what is given where it leaves that free. */
-export function imageSize({ name, height, width }: OnnxInput, given: Partial<{ [K in keyof Size]: Size[K] | undefined }>): Size {
+export function imageSize(
+  { name, height, width }: OnnxInput,
+  given: Partial<{ [K in keyof Size]: Size[K] | undefined }>,
+): Size {
   const side = (what: keyof Size, fixed: number | undefined): number => {
     const wanted = given[what];
     const size = fixed ?? wanted;

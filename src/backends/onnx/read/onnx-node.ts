@@ -2,7 +2,7 @@ import { PipelineError } from "../../../base/errors.ts";
 import type { Value } from "../../../graph/value.ts";
 import type { AttributeProto, NodeProto } from "../proto/onnx_pb.ts";
 import { damagedModel, shown } from "./errors.ts";
-import { type Item, isKnown, valueOf } from "./item.ts";
+import { floatValue, type Item, isKnown } from "./item.ts";
 import { type Known, knownOf, toNumber } from "./known.ts";
 
 /** How large the batch is in the file, where it is fixed there, and in the graph that is built. */
@@ -58,7 +58,7 @@ export class OnnxNode {
   /** A floating-point operand, as a value of the graph. */
   value(index: number): Value {
     const item = this.item(index);
-    const value = valueOf(item);
+    const value = floatValue(item);
     if (value !== undefined) return value;
     return this.refuse(
       isKnown(item) ? `operand ${index} holds whole numbers` : "Erf is part of no GELU that can be recognised",

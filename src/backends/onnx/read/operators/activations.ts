@@ -2,6 +2,7 @@ import {
   abs,
   activation,
   add,
+  div,
   exp,
   filled,
   log,
@@ -17,7 +18,6 @@ import {
   shift,
   stopGradient,
   sub,
-  div,
 } from "../../../../graph/build.ts";
 import type { ActivationKind } from "../../../../graph/ops.ts";
 import type { Value } from "../../../../graph/value.ts";

@@ -1,4 +1,17 @@
-import { activation, add, channelAffine, div, filled, max, min, mul, reciprocal, scale, sqrt, sub } from "../../../../graph/build.ts";
+import {
+  activation,
+  add,
+  channelAffine,
+  div,
+  filled,
+  max,
+  min,
+  mul,
+  reciprocal,
+  scale,
+  sqrt,
+  sub,
+} from "../../../../graph/build.ts";
 import type { ActivationKind, BinaryKind } from "../../../../graph/ops.ts";
 import { isOp, type Value } from "../../../../graph/value.ts";
 import { commonShape, shaped, spreadTo } from "../broadcasting.ts";
@@ -40,11 +53,7 @@ export const product: ReadRule = (node) => {
   if (gelu !== undefined) return gelu;
   const [a, b] = [node.value(0), node.value(1)];
   return (
-    gated(a, b) ??
-    gated(b, a) ??
-    perChannel(a, b, "mul") ??
-    perChannel(b, a, "mul") ??
-    spread(node, [a, b]).reduce(mul)
+    gated(a, b) ?? gated(b, a) ?? perChannel(a, b, "mul") ?? perChannel(b, a, "mul") ?? spread(node, [a, b]).reduce(mul)
   );
 };
 

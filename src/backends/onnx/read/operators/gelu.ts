@@ -1,7 +1,6 @@
-import { activation, scale } from "../../../../graph/build.ts";
-import { filledNumber } from "../../../../graph/build.ts";
+import { activation, filledNumber, scale } from "../../../../graph/build.ts";
 import { isOp, type Value } from "../../../../graph/value.ts";
-import { type ErrorFunction, isKnown, isValue, type Item, numberOf } from "../item.ts";
+import { type ErrorFunction, type Item, isKnown, isValue, numberOf } from "../item.ts";
 import type { OnnxNode } from "../onnx-node.ts";
 import type { ReadRule } from "./rule.ts";
 

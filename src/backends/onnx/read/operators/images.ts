@@ -2,6 +2,7 @@ import {
   add,
   apply,
   channelAffine,
+  constant,
   filled,
   globalAvgPool,
   mul,
@@ -13,7 +14,6 @@ import {
   shift,
   sqrt,
   sub,
-  constant,
 } from "../../../../graph/build.ts";
 import type { Value } from "../../../../graph/value.ts";
 import { floats } from "../../../../tensor/tensor.ts";

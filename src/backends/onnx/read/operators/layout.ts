@@ -173,4 +173,3 @@ export const expansion: ReadRule = (node) => {
   const shape = commonShape([x.shape, own ? [graph, ...wanted.slice(1)] : wanted]);
   return shape === undefined ? node.damaged(`[${x.shape}] cannot become [${wanted}]`) : spreadTo(x, shape);
 };
-

@@ -34,9 +34,7 @@ export const matrixProduct: ReadRule = (node) => {
   const [ranks, fits] = [`[${a.shape}] and [${b.shape}]`, a.shape.length >= 2 && b.shape.length >= 2];
   if (!fits) return node.refuse(`it multiplies ${ranks}`);
   if (a.shape.length === b.shape.length && a.shape.length <= 3) {
-    return a.shape.length === 3 && a.shape[0] !== b.shape[0]
-      ? node.refuse(`it repeats one of ${ranks}`)
-      : matmul(a, b);
+    return a.shape.length === 3 && a.shape[0] !== b.shape[0] ? node.refuse(`it repeats one of ${ranks}`) : matmul(a, b);
   }
   if (b.shape.length !== 2) return node.refuse(`it multiplies ${ranks}`);
   const [n] = a.shape;

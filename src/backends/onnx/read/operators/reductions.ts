@@ -1,4 +1,15 @@
-import { add, mul, reciprocal, reduceMax, reduceSum, reshape, scale, shift, sqrt, sub } from "../../../../graph/build.ts";
+import {
+  add,
+  mul,
+  reciprocal,
+  reduceMax,
+  reduceSum,
+  reshape,
+  scale,
+  shift,
+  sqrt,
+  sub,
+} from "../../../../graph/build.ts";
 import type { Value } from "../../../../graph/value.ts";
 import { spreadTo } from "../broadcasting.ts";
 import type { OnnxNode } from "../onnx-node.ts";
