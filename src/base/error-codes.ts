@@ -32,9 +32,12 @@ export const errorCodes = {
   INVALID_ARGUMENT: "a value passed by the caller is out of its range",
   LAUNCH_FAILED: "the processes of a distributed training could not be started or kept going",
   METHOD_NOT_ALLOWED: "the route exists but not for this HTTP method",
+  MODEL_DAMAGED: "an ONNX file is truncated, altered or breaks the rules of the format",
   MODEL_IN_USE: "a model cannot be unloaded because it is the one that answers by default",
   MODEL_NOT_FOUND: "no model of that name and version is loaded, or in the folder of models",
-  MODEL_REFUSED: "a model failed its self-check and was not taken into service; the previous one stays",
+  MODEL_REFUSED:
+    "a model failed its self-check, or answers otherwise than the file that it was read from, and was not taken; the previous one stays",
+  MODEL_UNSUPPORTED: "an ONNX model needs operators, or forms of them, that the closed set of operations lacks",
   MPI_UNAVAILABLE: "there is no MPI library, or none that the pipeline can use",
   NOT_CONFIGURED: "the service runs without the part that answers this request",
   NOT_DIFFERENTIABLE: "a gradient was asked for through an operation that has none",

@@ -2,6 +2,7 @@ import { Command } from "commander";
 import { addDataCommand } from "./commands/data.ts";
 import { addDoctorCommand } from "./commands/doctor.ts";
 import { addEvaluateCommand } from "./commands/evaluate.ts";
+import { addImportCommand } from "./commands/import.ts";
 import { addKeyCommand } from "./commands/key.ts";
 import { addModelsCommand } from "./commands/models.ts";
 import { addPredictCommand } from "./commands/predict.ts";
@@ -47,6 +48,7 @@ export function createProgram(terminal: Terminal): Command {
   addEvaluateCommand(program, terminal);
   addQuantizeCommand(program, terminal);
   addPredictCommand(program, terminal);
+  addImportCommand(program, terminal);
   addServeCommand(program, terminal);
   addKeyCommand(program, terminal);
   addTrackCommand(program, terminal);
