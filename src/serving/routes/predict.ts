@@ -24,7 +24,7 @@ import {
 import { readImages } from "../upload.ts";
 
 const rawTypes = ["image/*", "application/octet-stream"] as const;
-const failures = errorResponses(400, 401, 403, 404, 408, 413, 415, 421, 429, 503);
+const failures = errorResponses(400, 401, 403, 404, 408, 413, 415, 421, 429, 500, 503);
 
 export interface PredictRouteParts {
   readonly service: PredictionService;

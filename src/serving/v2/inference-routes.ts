@@ -28,7 +28,7 @@ export interface ModelParams {
 
 export const selectorOf = ({ model, version }: ModelParams) => ({ name: model, version });
 
-const failures = v2Errors(400, 401, 403, 404, 408, 413, 415, 421, 429, 503);
+const failures = v2Errors(400, 401, 403, 404, 408, 413, 415, 421, 429, 500, 503);
 
 /** /v2/models/{name}[/versions/{version}], /ready and /infer. */
 export const v2InferenceRoutes = (
