@@ -1,4 +1,5 @@
-import { crc32, deflateSync } from "node:zlib";
+import { Readable } from "node:stream";
+import { crc32, createDeflate, deflateSync } from "node:zlib";
 import sharp from "sharp";
 
 const colour = { width: 48, height: 40, channels: 3 as const, background: "#cc7722" };
@@ -49,6 +50,26 @@ function png({
     chunk("IHDR", header, { wrongSum }),
     ...before,
     chunk("IDAT", deflateSync(raw)),
+    chunk("IEND", new Uint8Array()),
+  ]);
+}
+
+/** A gray PNG of one bit, size x size, all of one colour: some kilobytes whatever its size. Compressed row by row. */
+export async function hugeUniformPng(size: number): Promise<Buffer> {
+  const header = Buffer.alloc(13);
+  header.writeUInt32BE(size, 0);
+  header.writeUInt32BE(size, 4);
+  header.set([1, 0, 0, 0, 0], 8);
+  const row = Buffer.alloc(100 * (1 + Math.ceil(size / 8)));
+  const rows = function* () {
+    for (let y = 0; y < size; y += 100) yield row;
+  };
+  const parts: Buffer[] = [];
+  for await (const part of Readable.from(rows()).pipe(createDeflate())) parts.push(part as Buffer);
+  return Buffer.concat([
+    pngSignature,
+    chunk("IHDR", header),
+    chunk("IDAT", Buffer.concat(parts)),
     chunk("IEND", new Uint8Array()),
   ]);
 }
