@@ -20,6 +20,7 @@ import {
   predictionSchema,
   predictJsonSchema,
   predictQuerySchema,
+  timeoutHeaderSchema,
 } from "../schemas.ts";
 import { readImages } from "../upload.ts";
 
@@ -49,6 +50,7 @@ export const predictRoutes = (
           "or in JSON as base64. The header `x-timeout-ms` asks for an answer within that time.",
         tags: ["inference"],
         querystring: predictQuerySchema,
+        headers: timeoutHeaderSchema,
         body: {
           content: {
             "multipart/form-data": { schema: predictFormSchema },
@@ -93,6 +95,7 @@ export const predictRoutes = (
           `or JSON with base64; at most ${limits.maxImagesPerRequest} images. One bad image refuses the request and is named.`,
         tags: ["inference"],
         querystring: predictQuerySchema,
+        headers: timeoutHeaderSchema,
         body: {
           content: {
             "multipart/form-data": { schema: batchFormSchema },

@@ -9,7 +9,13 @@ import type { LoadedModel } from "../model-repository.ts";
 import type { PredictionService } from "../prediction-service.ts";
 import { imageBytesSchema } from "../schemas.ts";
 import { inferBody } from "./binary-body.ts";
-import { inferRequestSchema, inferResponseSchema, modelMetadataSchema, modelReadySchema } from "./schemas.ts";
+import {
+  inferHeadersSchema,
+  inferRequestSchema,
+  inferResponseSchema,
+  modelMetadataSchema,
+  modelReadySchema,
+} from "./schemas.ts";
 import { encodeBinary, outputTensor, readInput, requestedOutputs } from "./tensors.ts";
 
 export const modelParams = z.object({ model: z.string().min(1).max(200) });
@@ -75,6 +81,7 @@ export const v2InferenceRoutes = (
             "as base64). Outputs: probabilities and logits, FP32 [N, classes], and labels, BYTES [N].",
           tags: ["open inference protocol"],
           params,
+          headers: inferHeadersSchema,
           body: {
             content: {
               "application/json": { schema: inferRequestSchema },
