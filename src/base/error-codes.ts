@@ -42,6 +42,7 @@ export const errorCodes = {
   NOT_CONFIGURED: "the service runs without the part that answers this request",
   NOT_DIFFERENTIABLE: "a gradient was asked for through an operation that has none",
   ORIGIN_NOT_ALLOWED: "a page of another site tried to change something or to use the service",
+  OUTPUT_NOT_FINITE: "the model gave a number that is not finite: it is broken",
   PEER_LOST: "a process of a distributed training died, hangs or cannot be reached",
   PEER_REFUSED: "a process may not join a distributed training: wrong secret, or not the same work",
   PREDICTION_NOT_FOUND: "no recent prediction has that request id",

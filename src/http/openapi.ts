@@ -27,7 +27,7 @@ export async function installOpenApi(app: FastifyInstance, { tags, ...info }: Ap
       },
     },
     transform: transformRoute,
-    transformObject: (document) => withoutUnusedSchemas(jsonSchemaTransformObject(document)),
+    transformObject: (document) => withOptionalBodies(withoutUnusedSchemas(jsonSchemaTransformObject(document))),
   });
   await app.register(swaggerUi, {
     routePrefix: "/docs",
@@ -87,4 +87,25 @@ function withoutUnusedSchemas(document: OpenApiDocument): OpenApiDocument {
   visit(rest);
   const kept = Object.fromEntries(Object.entries(schemas).filter(([name]) => used.has(name)));
   return { ...document, components: { ...components, schemas: kept } } as OpenApiDocument;
+}
+
+interface Operation {
+  readonly requestBody?: {
+    required?: boolean;
+    readonly content: Readonly<Record<string, { readonly schema: object }>>;
+  };
+}
+
+/** A body that may be null may be left out; the generator calls every body required. */
+function withOptionalBodies(document: OpenApiDocument): OpenApiDocument {
+  const copy = structuredClone(document);
+  const paths =
+    (copy as { readonly paths?: Readonly<Record<string, Readonly<Record<string, Operation>>>> }).paths ?? {};
+  for (const { requestBody } of Object.values(paths).flatMap((item) => Object.values(item))) {
+    if (requestBody === undefined) continue;
+    requestBody.required = !Object.values(requestBody.content).some(
+      ({ schema }) => "anyOf" in schema && JSON.stringify(schema.anyOf).endsWith('{"type":"null"}]'),
+    );
+  }
+  return copy;
 }

@@ -1,6 +1,8 @@
+import { untilAborted } from "../base/until-aborted.ts";
+
 /**
  * Lets so many tasks run at once, the others in the order in which they came. One whose signal aborts while it waits
- * never runs.
+ * never runs; one whose signal aborts later is left alone, and keeps its place until it ends.
  */
 export class Limiter {
   readonly #concurrency: number;
@@ -21,14 +23,13 @@ export class Limiter {
     signal?.throwIfAborted();
     if (this.#running >= this.#concurrency) await this.#turn(signal);
     else this.#running++;
-    try {
-      return await task();
-    } finally {
+    const work = task().finally(() => {
       // The place goes to the next one as it is.
       const next = this.#queue.shift();
       if (next === undefined) this.#running--;
       else next();
-    }
+    });
+    return signal === undefined ? work : untilAborted(work, signal);
   }
 
   #turn(signal: AbortSignal | undefined): Promise<void> {

@@ -33,7 +33,7 @@ describe("softmax", () => {
   });
 
   it("refuses logits that are not finite and temperatures that are not positive", () => {
-    expect(() => softmax([1, Number.NaN])).toThrow(/logit 1 is NaN/);
+    expect(() => softmax([1, Number.NaN])).toThrow(/"logits" is NaN for class 1/);
     expect(() => softmax([1, 2], 0)).toThrow(/temperature/);
   });
 });

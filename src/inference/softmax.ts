@@ -3,7 +3,7 @@ import { PipelineError } from "../base/errors.ts";
 /**
  * Probabilities of one row of logits at a temperature: exp(l / T) / sum exp(l / T), shifted by the maximum, in double
  * precision. T > 1 flattens, T < 1 sharpens; the order of the classes stays (Guo et al. 2017).
- * @throws INFERENCE_FAILED when a logit is not finite.
+ * @throws OUTPUT_NOT_FINITE when a logit is not finite.
  */
 export function softmax(logits: ArrayLike<number>, temperature = 1): Float64Array {
   if (!(temperature > 0)) throw new PipelineError("INVALID_ARGUMENT", `temperature must be positive: ${temperature}`);
@@ -11,7 +11,7 @@ export function softmax(logits: ArrayLike<number>, temperature = 1): Float64Arra
   for (let i = 0; i < logits.length; i++) {
     const value = logits[i]!;
     if (!Number.isFinite(value)) {
-      throw new PipelineError("INFERENCE_FAILED", `logit ${i} is ${value}`, {
+      throw new PipelineError("OUTPUT_NOT_FINITE", `the output "logits" is ${value} for class ${i}`, {
         remedy: "the model is broken: train again or serve another bundle",
       });
     }

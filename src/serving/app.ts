@@ -4,7 +4,7 @@ import { serializerCompiler, validatorCompiler } from "fastify-type-provider-zod
 import { installGuard } from "../http/access/guard.ts";
 import { loopbackPolicy } from "../http/access/policy.ts";
 import { brokenRequestHandler } from "../http/broken-request.ts";
-import { apiErrorOf, installErrorHandling, sendError } from "../http/errors/api-error.ts";
+import { apiErrorOf, installErrorHandling, refuseUnknownRoutes, sendError } from "../http/errors/api-error.ts";
 import { isFilePart, refuseContentEncoding } from "../http/media-type.ts";
 import { installOpenApi } from "../http/openapi.ts";
 import { requestIdOf } from "../http/request-id.ts";
@@ -52,7 +52,8 @@ export async function createApp(dependencies: AppDependencies): Promise<FastifyI
     // Headers have a time limit, bodies a pace.
     requestTimeout: 0,
     connectionTimeout: limits.connectionTimeoutMs,
-    keepAliveTimeout: 10_000,
+    // Longer than proxies keep idle connections (60 s is usual): one that is closed as it is used again fails a request.
+    keepAliveTimeout: 75_000,
     forceCloseConnections: "idle",
     routerOptions: { maxParamLength: 200, ignoreTrailingSlash: true },
     http: { headersTimeout: limits.headersTimeoutMs, connectionsCheckingInterval: 2000 },
@@ -78,6 +79,7 @@ export async function createApp(dependencies: AppDependencies): Promise<FastifyI
     inProgress.add(request);
     metrics.requestStarted();
   });
+  refuseUnknownRoutes(app);
   app.addHook("onResponse", async (request, reply) => {
     // The pattern, never the URL: a client must not be able to create series.
     const endpoint = request.routeOptions.url ?? "unmatched";

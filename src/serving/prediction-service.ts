@@ -1,5 +1,7 @@
+import { setMaxListeners } from "node:events";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { isPipelineError, PipelineError } from "../base/errors.ts";
+import { untilAborted } from "../base/until-aborted.ts";
 import type { Classification, ClassifyOptions } from "../inference/classifier.ts";
 import { cancellation } from "./cancellation.ts";
 import type { RouteContext } from "./dependencies.ts";
@@ -98,6 +100,8 @@ async function all(
   if (tasks.length === 1) return [await tasks[0]!({ signal, requestId })];
   const rest = new AbortController();
   const combined = AbortSignal.any([signal, rest.signal]);
+  // Every image listens, as its decoding and its run do: many are no leak.
+  setMaxListeners(0, combined);
   let first: unknown;
   const settled = await Promise.allSettled(
     tasks.map((classify, index) =>
@@ -115,21 +119,6 @@ async function all(
 function withPlace(error: unknown, index: number): unknown {
   if (!isPipelineError(error) || !error.code.startsWith("IMAGE_")) return error;
   return new PipelineError(error.code, `image ${index}: ${error.message}`, { cause: error });
-}
-
-/** Rejects as soon as the signal aborts; the work itself may go on to its own end. */
-async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  let onAbort: (() => void) | undefined;
-  const aborted = new Promise<never>((_resolve, reject) => {
-    onAbort = () => reject(signal.reason);
-    signal.addEventListener("abort", onAbort, { once: true });
-  });
-  try {
-    return await Promise.race([work, aborted]);
-  } finally {
-    signal.removeEventListener("abort", onAbort!);
-    work.catch(() => undefined);
-  }
 }
 
 function serverTiming(results: readonly Classification[], totalSeconds: number): string {

@@ -42,6 +42,13 @@ export const batchFormSchema = z
 
 export const batchJsonSchema = z.strictObject({ images: z.array(base64Image).min(1) }).meta({ id: "BatchJson" });
 
+export const timeoutHeaderSchema = z.looseObject({
+  "x-timeout-ms": z
+    .string()
+    .optional()
+    .meta({ description: "Milliseconds that the answer may take, where they are less than the server's limit" }),
+});
+
 export const predictQuerySchema = z.object({
   top_k: z.coerce
     .number()

@@ -1,4 +1,5 @@
-import { crc32, deflateSync } from "node:zlib";
+import { Readable } from "node:stream";
+import { crc32, createDeflate, deflateSync } from "node:zlib";
 import sharp from "sharp";
 
 const colour = { width: 48, height: 40, channels: 3 as const, background: "#cc7722" };
@@ -49,6 +50,26 @@ function png({
     chunk("IHDR", header, { wrongSum }),
     ...before,
     chunk("IDAT", deflateSync(raw)),
+    chunk("IEND", new Uint8Array()),
+  ]);
+}
+
+/** A gray PNG of one bit, size x size, all of one colour: some kilobytes whatever its size. Compressed row by row. */
+export async function hugeUniformPng(size: number): Promise<Buffer> {
+  const header = Buffer.alloc(13);
+  header.writeUInt32BE(size, 0);
+  header.writeUInt32BE(size, 4);
+  header.set([1, 0, 0, 0, 0], 8);
+  const row = Buffer.alloc(100 * (1 + Math.ceil(size / 8)));
+  const rows = function* () {
+    for (let y = 0; y < size; y += 100) yield row;
+  };
+  const parts: Buffer[] = [];
+  for await (const part of Readable.from(rows()).pipe(createDeflate())) parts.push(part as Buffer);
+  return Buffer.concat([
+    pngSignature,
+    chunk("IHDR", header),
+    chunk("IDAT", Buffer.concat(parts)),
     chunk("IEND", new Uint8Array()),
   ]);
 }
@@ -123,6 +144,29 @@ add("ok", {
   AVIF: () => picture().avif().toBuffer(),
   "BMP of 24 bits": async () => bmp(2, 2, 24, 16),
   "BMP from the top": async () => bmp(2, -2, 24, 16),
+  "16-bit PNG with alpha": () => picture().toColourspace("rgb16").ensureAlpha(0.5).png().toBuffer(),
+  "gray PNG of one bit, uniform, 6000 x 6000": () => hugeUniformPng(6000),
+  "palette PNG, interlaced": () => picture().png({ palette: true, progressive: true }).toBuffer(),
+  "progressive gray JPEG": () => picture().greyscale().jpeg({ progressive: true }).toBuffer(),
+  "progressive CMYK JPEG": () => picture().toColourspace("cmyk").jpeg({ progressive: true }).toBuffer(),
+  "JPEG of 640 x 480": () => noise(640, 480).jpeg().toBuffer(),
+  "JPEG of 6000 x 6000": () => picture().resize(6000, 6000).jpeg().toBuffer(),
+  "PNG of 2000 x 2000": () => noise(100, 100).resize(2000, 2000, { kernel: "nearest" }).png().toBuffer(),
+  ...Object.fromEntries(
+    [1, 2, 3, 4, 5, 6, 7, 8].flatMap((orientation) => [
+      [`JPEG of orientation ${orientation}`, () => noise(31, 17).withMetadata({ orientation }).jpeg().toBuffer()],
+      [`WebP of orientation ${orientation}`, () => noise(31, 17).withMetadata({ orientation }).webp().toBuffer()],
+      [`PNG of orientation ${orientation}`, () => noise(31, 17).withMetadata({ orientation }).png().toBuffer()],
+    ]),
+  ),
+  "AVIF with alpha": () => picture().ensureAlpha(0.5).avif().toBuffer(),
+  "lossless AVIF": () => picture().avif({ lossless: true }).toBuffer(),
+  "AVIF 4:2:0": () => picture().avif({ chromaSubsampling: "4:2:0" }).toBuffer(),
+  "GIF with alpha": () => picture().ensureAlpha(0).gif().toBuffer(),
+  "BMP of 3 megapixels": async () => bmp(1800, 1800, 24, 3 * 1800 * 1800),
+  "polyglot of PNG and ZIP": async () =>
+    Buffer.concat([await picture().png().toBuffer(), Buffer.from("504b0304140000000800504b0506", "hex")]),
+  "polyglot of GIF and JavaScript": async () => Buffer.concat([gif(1, 1, 1), Buffer.from("/*';alert(1)//")]),
   "PNG with a long text": async () => png({ before: [chunk("tEXt", Buffer.alloc(50_000, 65))] }),
 });
 
@@ -184,6 +228,13 @@ add("refused", {
   "BMP of 60000 x 60000": async () => bmp(60_000, 60_000, 24, 0),
   "BMP of -2^31 rows": async () => bmp(1, -(2 ** 31), 24, 16),
   "BMP with 16 bits": async () => bmp(2, 2, 16, 16),
+  "uniform PNG of 30000 x 30000": () => hugeUniformPng(30_000),
+  "truncated progressive JPEG": () => cut(noise(300, 300).jpeg({ progressive: true }).toBuffer(), 0.5),
+  "truncated BMP": async () => bmp(200, 200, 24, 200),
+  "truncated palette PNG": () => cut(noise(300, 300).png({ palette: true }).toBuffer(), 0.5),
+  "truncated 16-bit PNG": () => cut(noise(300, 300).toColourspace("rgb16").png().toBuffer(), 0.5),
+  "truncated CMYK JPEG": () => cut(noise(300, 300).toColourspace("cmyk").jpeg().toBuffer(), 0.5),
+  "HEIC's signature alone": text("\0\0\0\x1cftypmif1\0\0\0\0mif1heicmiaf"),
   "polyglot of BMP and HTML": text("BM<html><script>alert(1)</script></html>"),
 });
 

@@ -271,7 +271,13 @@ describe("the Open Inference Protocol", () => {
       });
     });
     const pixels = images.map((_, n) => [0, 1, 2].map((c) => new Array(1024).fill(n === c ? 0xd0 : 0x20)));
-    const nested = { name: "images", datatype: "UINT8", shape: [3, 3, 32, 32], data: pixels };
+    const rows = (plane: readonly number[]) => Array.from({ length: 32 }, (_, y) => plane.slice(32 * y, 32 * (y + 1)));
+    const nested = {
+      name: "images",
+      datatype: "UINT8",
+      shape: [3, 3, 32, 32],
+      data: pixels.map((image) => image.map(rows)),
+    };
     const flat = { ...nested, data: pixels.flat(2) };
     for (const input of [nested, flat]) {
       const body = inferResponseSchema.parse((await infer({ inputs: [input], outputs: [{ name: "labels" }] })).json());

@@ -154,12 +154,12 @@ describe("slow and broken clients", () => {
     const answers = await Promise.all(
       bodies.map(async (body) => {
         const { socket, closed } = talk(server.url, () => undefined);
+        socket.once("data", () => socket.end());
         const size = Math.ceil(body.length / 20);
         for (let at = 0; at < body.length; at += size) {
           socket.write(body.subarray(at, at + size));
           await sleep(125);
         }
-        socket.once("data", () => socket.end());
         return closed;
       }),
     );

@@ -22,21 +22,29 @@ export function installErrorHandling(app: FastifyInstance, onRefusal: (code: Cli
     if (isPipelineError(error) && isClientErrorCode(error.code)) onRefusal(error.code);
     return sendError(error, request, reply);
   });
-  app.setNotFoundHandler((request, reply) => {
-    const path = request.url.split("?", 1)[0]!;
-    const allowed = app.supportedMethods.filter((method) => app.findRoute({ url: path, method }) !== null);
-    // A route with a wildcard may take the method and still find nothing.
-    if (allowed.length === 0 || allowed.includes(request.method)) {
-      const error = new PipelineError("ROUTE_NOT_FOUND", `there is no route ${request.method} ${shorten(path)}`, {
-        remedy: "see /docs",
-      });
-      return sendError(error, request, reply);
-    }
-    reply.header("allow", allowed.join(", "));
-    const error = new PipelineError("METHOD_NOT_ALLOWED", `${shorten(path)} does not take ${request.method}`, {
-      remedy: `use ${allowed.join(" or ")}`,
+  // Of a file that a route does not find; what no route takes is refused before its body is read.
+  app.setNotFoundHandler((request, reply) => sendError(notFoundError(app, request, reply), request, reply));
+}
+
+/** Refuses what no route takes, whatever its body is like; to be installed behind the hooks that every request passes. */
+export function refuseUnknownRoutes(app: FastifyInstance): void {
+  app.addHook("onRequest", async (request, reply) => {
+    if (request.is404) throw notFoundError(app, request, reply);
+  });
+}
+
+function notFoundError(app: FastifyInstance, request: FastifyRequest, reply: FastifyReply): PipelineError {
+  const path = request.url.split("?", 1)[0]!;
+  const allowed = app.supportedMethods.filter((method) => app.findRoute({ url: path, method }) !== null);
+  // A route with a wildcard may take the method and still find nothing.
+  if (allowed.length === 0 || allowed.includes(request.method)) {
+    return new PipelineError("ROUTE_NOT_FOUND", `there is no route ${request.method} ${shorten(path)}`, {
+      remedy: "see /docs",
     });
-    return sendError(error, request, reply);
+  }
+  reply.header("allow", allowed.join(", "));
+  return new PipelineError("METHOD_NOT_ALLOWED", `${shorten(path)} does not take ${request.method}`, {
+    remedy: `use ${allowed.join(" or ")}`,
   });
 }
 

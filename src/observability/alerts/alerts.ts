@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
+import { basename } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { isPipelineError, PipelineError } from "../../base/errors.ts";
@@ -89,7 +90,7 @@ export class Alerts {
     setCounter(alert_config_changes_total, counts);
   };
 
-  /** What the files say. @throws STORAGE_FAILED, CONFIG_INVALID */
+  /** What the files say. @throws NOT_CONFIGURED, STORAGE_FAILED, CONFIG_INVALID */
   async config(): Promise<Record<string, unknown>> {
     const { rulesPath, alertmanagerPath } = this.#options;
     const [rules, alertmanager] = [await this.#rules(), await this.#alertmanagerFile()];
@@ -238,6 +239,8 @@ export class Alerts {
     const line = () => ({ channel: "system", reqId: actor.requestId, actor, change: what, from: from.value, to });
     let change: EditResult;
     try {
+      // Where one of them is missing nothing is changed.
+      await this.config();
       change = await apply(from);
     } catch (thrown) {
       const error = storageError(thrown) ?? thrown;
@@ -376,6 +379,12 @@ async function readText(path: string): Promise<string> {
   try {
     return await readFile(path, "utf8");
   } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") {
+      throw new PipelineError("NOT_CONFIGURED", `there is no ${basename(path)}: alerts are not set up here`, {
+        remedy: "name its place with monitoring.rules_file and monitoring.alertmanager_file",
+        cause: error,
+      });
+    }
     throw (
       storageError(error, path) ??
       new PipelineError("CONFIG_UNREADABLE", `${path} can't be read`, { remedy: "set monitoring.*_file", cause: error })

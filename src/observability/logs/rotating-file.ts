@@ -7,6 +7,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  readSync,
   renameSync,
   rmSync,
   statSync,
@@ -191,8 +192,10 @@ export class RotatingFile {
     this.#retryAt = this.#options.now() + reopenMs;
     mkdirSync(dirname(this.#options.path), { recursive: true });
     // Appending: also two processes that share the file write whole lines, and an emptied file is written from its start.
-    this.#fd = openSync(this.#options.path, "a");
+    this.#fd = openSync(this.#options.path, "a+");
+    endLine(this.#fd);
     for (const left of leftAside(this.#options.path)) this.#append(this.#fd, left);
+    endLine(this.#fd);
     this.#bytes = fstatSync(this.#fd).size;
     return this.#fd;
   }
@@ -275,6 +278,13 @@ function leftAside(path: string): string[] {
     .filter((name) => name.startsWith(`${basename(path)}${asideMark}`))
     .filter((name) => identityOf(Number(name.slice(name.lastIndexOf("-") + 1))) === undefined)
     .map((name) => join(dirname(path), name));
+}
+
+/** A process that was killed while it wrote leaves half a line: what comes next is none of it. */
+function endLine(fd: number): void {
+  const { size } = fstatSync(fd);
+  const last = Buffer.alloc(1);
+  if (size > 0 && readSync(fd, last, 0, 1, size - 1) === 1 && last.toString() !== "\n") writeSync(fd, "\n");
 }
 
 /** Or nothing of it: half a backup only takes the room. */

@@ -208,6 +208,16 @@ describe("RotatingFile", () => {
     expect(existsSync(`${path}.next-${2 ** 30}`)).toBe(false);
   });
 
+  it("begins a new line behind the half of one that a killed process has left", async () => {
+    const path = join(await folder(), "a.log");
+    writeFileSync(path, 'first\n{"half');
+    writeFileSync(`${path}.next-${2 ** 30}`, 'second\n{"ha');
+    const file = new RotatingFile({ path });
+    file.write("third\n");
+    file.close();
+    expect(readFileSync(path, "utf8")).toBe('first\n{"half\nsecond\n{"ha\nthird\n');
+  });
+
   it.each(["-f", "-F"])("lets `tail %s` have every line once through rotations under load", async (how) => {
     const directory = await folder();
     const path = join(directory, "a.log");

@@ -14,7 +14,7 @@ import {
   thresholdsSchema,
 } from "../monitoring-schemas.ts";
 
-const reading = errorResponses(421, 501);
+const reading = errorResponses(421, 500, 501);
 const changing = errorResponses(400, 401, 403, 413, 415, 421, 429, 500, 501, 503);
 
 /** GET /metrics, /metrics-info and /logs/stats; what is measured and logged. */

@@ -20,11 +20,12 @@ import {
   predictionSchema,
   predictJsonSchema,
   predictQuerySchema,
+  timeoutHeaderSchema,
 } from "../schemas.ts";
 import { readImages } from "../upload.ts";
 
 const rawTypes = ["image/*", "application/octet-stream"] as const;
-const failures = errorResponses(400, 401, 403, 404, 408, 413, 415, 421, 429, 503);
+const failures = errorResponses(400, 401, 403, 404, 408, 413, 415, 421, 429, 500, 503);
 
 export interface PredictRouteParts {
   readonly service: PredictionService;
@@ -49,6 +50,7 @@ export const predictRoutes = (
           "or in JSON as base64. The header `x-timeout-ms` asks for an answer within that time.",
         tags: ["inference"],
         querystring: predictQuerySchema,
+        headers: timeoutHeaderSchema,
         body: {
           content: {
             "multipart/form-data": { schema: predictFormSchema },
@@ -93,6 +95,7 @@ export const predictRoutes = (
           `or JSON with base64; at most ${limits.maxImagesPerRequest} images. One bad image refuses the request and is named.`,
         tags: ["inference"],
         querystring: predictQuerySchema,
+        headers: timeoutHeaderSchema,
         body: {
           content: {
             "multipart/form-data": { schema: batchFormSchema },

@@ -9,7 +9,13 @@ import type { LoadedModel } from "../model-repository.ts";
 import type { PredictionService } from "../prediction-service.ts";
 import { imageBytesSchema } from "../schemas.ts";
 import { inferBody } from "./binary-body.ts";
-import { inferRequestSchema, inferResponseSchema, modelMetadataSchema, modelReadySchema } from "./schemas.ts";
+import {
+  inferHeadersSchema,
+  inferRequestSchema,
+  inferResponseSchema,
+  modelMetadataSchema,
+  modelReadySchema,
+} from "./schemas.ts";
 import { encodeBinary, outputTensor, readInput, requestedOutputs } from "./tensors.ts";
 
 export const modelParams = z.object({ model: z.string().min(1).max(200) });
@@ -28,7 +34,7 @@ export interface ModelParams {
 
 export const selectorOf = ({ model, version }: ModelParams) => ({ name: model, version });
 
-const failures = v2Errors(400, 401, 403, 404, 408, 413, 415, 421, 429, 503);
+const failures = v2Errors(400, 401, 403, 404, 408, 413, 415, 421, 429, 500, 503);
 
 /** /v2/models/{name}[/versions/{version}], /ready and /infer. */
 export const v2InferenceRoutes = (
@@ -75,6 +81,7 @@ export const v2InferenceRoutes = (
             "as base64). Outputs: probabilities and logits, FP32 [N, classes], and labels, BYTES [N].",
           tags: ["open inference protocol"],
           params,
+          headers: inferHeadersSchema,
           body: {
             content: {
               "application/json": { schema: inferRequestSchema },

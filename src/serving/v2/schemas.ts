@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { timeoutHeaderSchema } from "../schemas.ts";
 
 // Open Inference Protocol, version 2: https://github.com/kserve/open-inference-protocol, with the extensions
 // binary_tensor_data, model_repository and statistics. Names of fields are the protocol's.
@@ -66,6 +67,14 @@ export const inferRequestSchema = z
       },
     ],
   });
+
+export const inferHeadersSchema = z.looseObject({
+  ...timeoutHeaderSchema.shape,
+  "inference-header-content-length": z
+    .string()
+    .optional()
+    .meta({ description: "Length of the JSON, when binary tensor data follow it" }),
+});
 
 export type InferRequest = z.output<typeof inferRequestSchema>;
 

@@ -45,7 +45,7 @@ export function readInput(request: InferRequest, options: ReadInputOptions): rea
         throw invalid(`the shape is [${input.shape}]`, `send [N, ${shape.join(", ")}]`);
       }
       const length = 3 * height * width;
-      const pixels = binary ?? flattenBytes(input.data!, count * length);
+      const pixels = binary ?? flattenBytes(input.data!, [count, ...shape]);
       if (pixels.length !== count * length) throw invalid(`got ${pixels.length} values`, `send ${count * length}`);
       return Array.from({ length: count }, (_, n) => ({
         kind: "pixels",
@@ -78,14 +78,21 @@ export interface OutputTensor {
   readonly binary: boolean;
 }
 
-/** The outputs that a request asks for; all of them when it names none. @throws REQUEST_INVALID for an unknown one */
+/**
+ * The outputs that a request asks for; all of them when it names none.
+ * @throws REQUEST_INVALID for an unknown one, and for one that is named twice
+ */
 export function requestedOutputs(request: InferRequest): readonly { name: OutputName; binary: boolean }[] {
   const byDefault = request.parameters?.binary_data_output === true;
-  const wanted = request.outputs ?? outputNames.map((name) => ({ name, parameters: undefined }));
-  return wanted.map(({ name, parameters }) => {
+  const named = request.outputs ?? [];
+  const wanted = named.length > 0 ? named : outputNames.map((name) => ({ name, parameters: undefined }));
+  return wanted.map(({ name, parameters }, index) => {
     const known = outputNames.find((candidate) => candidate === name);
     if (known === undefined) {
       throw invalid(`there is no output ${quoted(name)}`, `ask for ${outputNames.join(", ")}`);
+    }
+    if (wanted.findIndex((other) => other.name === name) !== index) {
+      throw invalid(`the output ${quoted(name)} is asked for twice`, "name each output once");
     }
     const choice = parameters?.binary_data;
     return { name: known, binary: choice === undefined ? byDefault : choice === true };
@@ -145,20 +152,41 @@ function takeBinary(size: string | number | boolean, body: Uint8Array): Uint8Arr
   return body;
 }
 
-function flattenBytes(data: readonly unknown[], length: number): Uint8Array {
+/** Values of UINT8 data: flat, or nested as the shape says. */
+function flattenBytes(data: readonly unknown[], shape: readonly number[]): Uint8Array {
+  const length = shape.reduce((product, size) => product * size, 1);
+  if (data.length > 0 && !Array.isArray(data[0])) return bytesOf(data, length);
   const out = new Uint8Array(length);
+  const [last = 0, ...outer] = [...shape].reverse();
   let at = 0;
-  const visit = (values: readonly unknown[], depth: number): void => {
+  const visit = (values: readonly unknown[], sizes: readonly number[]): void => {
+    const [size, ...inner] = sizes;
+    if (values.length !== (size ?? last)) {
+      throw invalid(`nested data has ${values.length} elements where the shape has ${size ?? last}`, "send flat data");
+    }
+    if (size === undefined) {
+      out.set(bytesOf(values, last), at);
+      at += last;
+      return;
+    }
     for (const value of values) {
-      if (Array.isArray(value) && depth < 4) visit(value, depth + 1);
-      else if (typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= 255) {
-        if (at < length) out[at] = value;
-        at++;
-      } else throw invalid("data holds something else than whole numbers from 0 to 255", "send UINT8 values");
+      if (!Array.isArray(value)) throw invalid("data is neither flat nor nested as the shape says", "send flat data");
+      visit(value, inner);
     }
   };
-  visit(data, 1);
-  if (at !== length) throw invalid(`data has ${at} values`, `send ${length}, as the shape says`);
+  visit(data, outer.reverse());
+  return out;
+}
+
+function bytesOf(values: readonly unknown[], length: number): Uint8Array {
+  if (values.length !== length) throw invalid(`data has ${values.length} values`, `send ${length}, as the shape says`);
+  const out = new Uint8Array(length);
+  for (const [i, value] of values.entries()) {
+    if (typeof value !== "number" || !Number.isInteger(value) || value < 0 || value > 255) {
+      throw invalid("data holds something else than whole numbers from 0 to 255", "send UINT8 values");
+    }
+    out[i] = value;
+  }
   return out;
 }
 
