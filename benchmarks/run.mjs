@@ -36,6 +36,10 @@ const benchmarks = {
     summary: "requests a second and latencies of the server, interleaved with FastAPI and PyTorch",
     load: () => import("./serving/benchmark.mjs"),
   },
+  soak: {
+    summary: "the server at 80 % load with a mix of requests and hot reloads: failures, memory, handles, latencies",
+    load: () => import("./serving/soak.mjs"),
+  },
   tracking: {
     summary: "log-batch, search and history of the tracking server, interleaved with mlflow server on SQLite",
     load: () => import("./tracking/benchmark.mjs"),

@@ -3,6 +3,8 @@ import { quantile } from "../harness/statistics.mjs";
 
 const boundary = "benchmark-boundary";
 
+export const uploadType = `multipart/form-data; boundary=${boundary}`;
+
 /** The body of an upload, made once. */
 export function uploadBody(file, name) {
   const head = `--${boundary}\r\nContent-Disposition: form-data; name="file"; filename="${name}"\r\nContent-Type: application/octet-stream\r\n\r\n`;
@@ -13,7 +15,7 @@ export function uploadBody(file, name) {
 export function upload(url, body, agent) {
   const started = performance.now();
   return new Promise((resolve, reject) => {
-    const headers = { "content-type": `multipart/form-data; boundary=${boundary}`, "content-length": body.length };
+    const headers = { "content-type": uploadType, "content-length": body.length };
     const call = request(`${url}/predict`, { method: "POST", headers, agent }, (response) => {
       const chunks = [];
       response.on("data", (chunk) => chunks.push(chunk));

@@ -8,11 +8,11 @@ import { models } from "../../dist/models/registry.js";
 export const classes = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
 /** A bundle of a network with random weights: the time of an answer does not depend on them. The peer loads the same. */
-export async function makeBundle(root, { network, size }) {
+export async function makeBundle(root, { network, size, version = "20260101-000000", seed = 1 }) {
   const model = models[network].build({ classes: classes.length, height: size, width: size, dropoutRate: 0 });
-  const weights = initialWeights(model, createRng(1));
+  const weights = initialWeights(model, createRng(seed));
   const modelBytes = await exportInferenceModel(buildInferenceGraph(model, { batch: 2 }), weights);
-  const name = `${network}_bench_20260101-000000`;
+  const name = `${network}_bench_${version}`;
   return writeBundle({
     directory: join(root, name),
     modelBytes,

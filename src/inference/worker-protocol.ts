@@ -39,6 +39,8 @@ export interface FormTrialData extends WorkerModel {
   readonly sample: Uint8Array<ArrayBuffer>;
   readonly maxBatchSize: number;
   readonly leastAgreement: number;
+  /** Of the quantised form. */
+  readonly weightBits: 7 | 8;
 }
 
 export type FormTrialReply =

@@ -1,6 +1,7 @@
 // Worker thread that tries the forms of one network against each other, says what came of it and ends.
 import { parentPort, workerData } from "node:worker_threads";
 import { loadForm } from "../backends/onnx/load-form.ts";
+import { usableWeightBits } from "../backends/onnx/quantized/weight-bits.ts";
 import { isPipelineError, PipelineError } from "../base/errors.ts";
 import type { FormVariant } from "../inference/forms/form-plan.ts";
 import { type FormRunner, formRunner } from "../inference/forms/form-runner.ts";
@@ -23,6 +24,10 @@ async function start(): Promise<void> {
   for (const variant of data.variants) {
     if (variant.form === "machine" && performance.now() - started > loadingMs) {
       missing.push({ variant, reason: "the others took long to load" });
+      continue;
+    }
+    if (variant.form === "int8" && data.weightBits > (await usableWeightBits())) {
+      missing.push({ variant, reason: "its weights have 8 bits, which overflow on this processor: quantise it here" });
       continue;
     }
     try {

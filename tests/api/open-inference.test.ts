@@ -21,6 +21,7 @@ const path = "/v2/models/tiny_trainer/infer";
 function firstBytes(logitsOf: (bytes: readonly number[]) => readonly number[] = (bytes) => bytes): Predictor {
   return {
     readiness: "ready",
+    formOf: () => "portable",
     predict: async (images) => {
       const rows = rowsOf(images).flatMap((row) => logitsOf([...row.subarray(0, 10)]));
       return tensor("float32", [images.shape[0]!, 10], Float32Array.from(rows));
@@ -180,6 +181,7 @@ describe("requests of several images", () => {
     const runs: { readonly images: readonly number[]; readonly finish: () => void }[] = [];
     const predictor: Predictor = {
       readiness: "ready",
+      formOf: () => "portable",
       predict: (images) =>
         new Promise((resolve) => {
           const first = rowsOf(images).map((row) => row[0]!);

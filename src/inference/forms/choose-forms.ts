@@ -162,6 +162,7 @@ async function tried(
     preprocessing: metadata.preprocessing,
     classCount: metadata.classes.length,
     ...{ threads, variants, maxBatchSize, sample: sample.images },
+    weightBits: int8?.metadata.weightBits ?? 7,
     // Noise says nothing about classes.
     leastAgreement: sample.isReal && int8 !== undefined ? int8.metadata.agreement - agreementSlack : 0,
   };
