@@ -6,7 +6,7 @@ import { createWorkerPredictor, splitCores, type WorkerPredictorOptions } from "
 const fakeWorker = new URL(
   `data:text/javascript,${encodeURIComponent(`
     import { parentPort, workerData, threadId } from "node:worker_threads";
-    if (workerData.modelPath === "unusable") parentPort.postMessage({ type: "unusable", message: "no such model" });
+    if (workerData.files.portable === "unusable") parentPort.postMessage({ type: "unusable", message: "no such model" });
     else parentPort.postMessage({ type: "ready" });
     parentPort.on("message", ({ id, count, images }) => {
       switch (images[0]) {

@@ -5,6 +5,7 @@ import sharp from "sharp";
 import { afterAll, describe, expect, it, onTestFinished } from "vitest";
 import { exportInferenceModel } from "../../src/backends/onnx/export.ts";
 import { blockSize } from "../../src/backends/onnx/probe.ts";
+import { usableWeightBits } from "../../src/backends/onnx/quantized/weight-bits.ts";
 import { createRng } from "../../src/base/rng.ts";
 import { type Bundle, writeBundle } from "../../src/inference/bundle.ts";
 import { writeForm } from "../../src/inference/bundle-form.ts";
@@ -35,10 +36,13 @@ async function convolutionBundle(): Promise<Bundle> {
 }
 
 /** The tiny model, and as its quantised form the same file. */
-async function bundleWithForm(validation: { readonly float: number; readonly form: number }): Promise<Bundle> {
+async function bundleWithForm(
+  validation: { readonly float: number; readonly form: number },
+  weightBits: 7 | 8 = 7,
+): Promise<Bundle> {
   const bundle = await writeTinyBundle(folder());
   await writeForm(bundle, await readFile(tinyModel), {
-    ...{ formatVersion: 1, form: "int8", createdAt: "2026-01-01T00:00:00.000Z", weightBits: 8, floatLayers: [] },
+    ...{ formatVersion: 1, form: "int8", createdAt: "2026-01-01T00:00:00.000Z", weightBits, floatLayers: [] },
     ...{ calibration: { method: "minmax", images: 100 }, temperature: 20, agreement: 0.99, calibrationError: 0.01 },
     accuracy: { validation: { ...validation, images: 100 }, test: { float: 0.9, form: 0.9, images: 100 } },
   });
@@ -116,6 +120,16 @@ describe("the quantised form", () => {
     // Temperature 20 against 1.5: nearer to a tenth each.
     expect(top(int8!)).toBeLessThan(top(portable!));
     expect(top(int8!)).toBeGreaterThan(0.1);
+  });
+
+  it("is not used with weights of more bits than this processor adds exactly", async () => {
+    const bundle = await bundleWithForm({ float: 0.9, form: 0.9 }, 8);
+    const [answer] = await (await serve(bundle, "auto")).predict(1);
+    if ((await usableWeightBits()) === 8) expect(["portable", "int8"]).toContain(answer!.form);
+    else {
+      expect(answer!.form).toBe("portable");
+      await expect(startServer({ bundle, form: "int8", port: 0 })).rejects.toMatchObject({ code: "MODEL_REFUSED" });
+    }
   });
 
   it("does not serve by itself where it costs more than 0.2 points of accuracy", async () => {

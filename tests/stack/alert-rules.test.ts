@@ -269,12 +269,17 @@ interface Expected {
   readonly fires: boolean;
 }
 
+const projectUrl = "https://git.example.com/cifar/blob/main/";
+
 /** What promtool is to see of one alert with these series. */
 function promtoolTest(name: string, test: RuleCase, expected: readonly Expected[], series = test.series): string {
   const rule = alerts.find(({ alert }) => alert === name)!;
   const firing = {
     exp_labels: { ...test.labels, ...rule.labels },
-    exp_annotations: { ...rule.annotations, description: test.description },
+    exp_annotations: {
+      ...{ ...rule.annotations, description: test.description },
+      runbook_url: rule.annotations?.runbook_url?.replace("{{ $externalLabels.project_url }}", projectUrl),
+    },
   };
   return stringify({
     rule_files: ruleFiles,
@@ -283,6 +288,7 @@ function promtoolTest(name: string, test: RuleCase, expected: readonly Expected[
       {
         name,
         interval: test.interval ?? "1m",
+        external_labels: { project_url: projectUrl },
         input_series: Object.entries(series).map(([each, values]) => ({ series: each, values })),
         alert_rule_test: expected.map(({ minutes, fires }) => ({
           eval_time: `${minutes}m`,
