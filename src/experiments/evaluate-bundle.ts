@@ -1,9 +1,11 @@
-import { loadInferenceModel } from "../backends/onnx/inference-model.ts";
+import { loadForm } from "../backends/onnx/load-form.ts";
 import { PipelineError } from "../base/errors.ts";
 import { availableCores } from "../base/machine-limits.ts";
 import { createRng } from "../base/rng.ts";
 import type { Config } from "../config/schema.ts";
 import type { Bundle } from "../inference/bundle.ts";
+import { readForms } from "../inference/bundle-form.ts";
+import type { FormName } from "../inference/forms/form-plan.ts";
 import type { TestTimeAugmentation } from "../training/test-time-augmentation.ts";
 import { loadBundleData } from "./bundle-data.ts";
 import { type DatasetOptions, splitDataset } from "./configured-dataset.ts";
@@ -16,10 +18,13 @@ export interface BundleEvaluationRequest {
   readonly config: Config;
   readonly split: Evaluation["split"];
   readonly tta: TestTimeAugmentation;
+  /** The form of the network that is measured; default: model.onnx. */
+  readonly form?: FormName | undefined;
 }
 
 export interface BundleEvaluation {
   readonly evaluation: Evaluation;
+  readonly form: FormName;
   readonly synthetic: boolean;
   readonly dataset: { readonly name: string; readonly origin: string; readonly digest: string };
   /** Whether the data are those of the training. */
@@ -31,7 +36,7 @@ export interface BundleEvaluation {
  * @throws DATA_FOREIGN when the classes differ, or when validation images can't be told from training images
  */
 export async function evaluateBundle(
-  { bundle, config, split, tta }: BundleEvaluationRequest,
+  { bundle, config, split, tta, form = "portable" }: BundleEvaluationRequest,
   options: DatasetOptions = {},
 ): Promise<BundleEvaluation> {
   const { metadata } = bundle;
@@ -52,14 +57,17 @@ export async function evaluateBundle(
     });
   }
   const threads = config.training.threads > 0 ? config.training.threads : availableCores();
-  await using model = await loadInferenceModel(bundle.modelPath, { threads });
+  const batchSize = config.evaluation.batch_size;
+  const [int8] = form === "int8" ? await readForms(bundle) : [];
+  const files = { portable: bundle.modelPath, int8: int8?.modelPath };
+  await using model = await loadForm({ form, size: batchSize }, files, { threads });
   const evaluation = await evaluateModel(
     {
       model,
       preprocessing: metadata.preprocessing,
       classes,
-      batchSize: config.evaluation.batch_size,
-      temperature: metadata.calibration.temperature,
+      batchSize,
+      temperature: int8?.metadata.temperature ?? metadata.calibration.temperature,
       signal: options.signal,
     },
     { split, images, tta },
@@ -67,6 +75,7 @@ export async function evaluateBundle(
   const { name, origin, digest, synthetic } = dataset;
   return {
     evaluation,
+    form,
     synthetic: synthetic || metadata.dataset.synthetic,
     dataset: { name, origin, digest },
     sameData,

@@ -125,6 +125,7 @@ describe("cifar train", () => {
       "model.onnx",
       "python_env.yaml",
       "requirements.txt",
+      "sample.safetensors",
       "weights.safetensors",
     ]);
   });
@@ -213,7 +214,7 @@ describe("cifar train", () => {
 describe("cifar evaluate", () => {
   it("finds the very metrics that the training found", async () => {
     const { metadata, directory } = await onlyBundle(whole);
-    const test = await cifar("evaluate", "--model", directory, "--tta", "--json");
+    const test = await cifar("evaluate", "--model", directory, "--form", "portable", "--tta", "--json");
     expect(test.code, test.err).toBe(0);
     const { accuracy, loss, macroF1, accuracyWithTta } = metadata.metrics.test!;
     expect(JSON.parse(test.out)).toMatchObject({
@@ -224,7 +225,7 @@ describe("cifar evaluate", () => {
       metrics: { accuracy, loss, macroF1 },
       withTta: { tta: "mirror", metrics: { accuracy: accuracyWithTta } },
     });
-    const validation = await cifar("evaluate", "--model", directory, "--split", "val");
+    const validation = await cifar("evaluate", "--model", directory, "--form", "portable", "--split", "val");
     expect(validation.out).toContain("SYNTHETIC");
     const shown = (100 * metadata.metrics.validation!.accuracy).toFixed(2);
     expect(validation.out).toContain(`validation accuracy ${shown} %  [SYNTHETIC] on 40 images`);

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { loadInferenceModel } from "../../src/backends/onnx/inference-model.ts";
+import { blockSize } from "../../src/backends/onnx/probe.ts";
 import { readBundle } from "../../src/inference/bundle.ts";
 import { readForms } from "../../src/inference/bundle-form.ts";
 import { zeros } from "../../src/tensor/tensor.ts";
@@ -75,6 +76,25 @@ describe.each(Object.keys(models))("cifar quantize of %s", (name) => {
       const { logits } = await model.run({ images: zeros("float32", [batch, 3, 32, 32]) });
       expect(logits!.shape).toEqual([batch, 10]);
     }
+
+    // What is reported of a form is what is measured of it.
+    const evaluated = async (wanted: string) => {
+      const { stdout: json } = await runCli(["evaluate", "--model", bundle.directory, "--form", wanted, "--json"], {
+        cwd: root,
+      });
+      const result = JSON.parse(json) as { form: string; temperature: number; metrics: { accuracy: number } };
+      expect(result.form).toBe(wanted);
+      return result;
+    };
+    const int8 = await evaluated("int8");
+    expect(int8.metrics.accuracy).toBe(accuracy.test.form);
+    expect(int8.temperature).toBe(form!.metadata.temperature);
+    expect((await evaluated("portable")).metrics.accuracy).toBe(accuracy.test.float);
+    const oneImage = 1 / accuracy.test.images;
+    if ((await blockSize()) > 0)
+      expect(Math.abs((await evaluated("machine")).metrics.accuracy - accuracy.test.float)).toBeLessThanOrEqual(
+        oneImage,
+      );
   });
 });
 

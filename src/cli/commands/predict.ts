@@ -4,7 +4,7 @@ import { isPipelineError, PipelineError } from "../../base/errors.ts";
 import { expandHome } from "../../base/home-path.ts";
 import { statementOf } from "../../experiments/error-transfer.ts";
 import { type Classification, Classifier } from "../../inference/classifier.ts";
-import { createWorkerPredictor, splitCores } from "../../inference/predictor.ts";
+import { createWorkerPredictor } from "../../inference/predictor.ts";
 import { topK } from "../../inference/softmax.ts";
 import { chooseBundle } from "../choose-bundle.ts";
 import { addConfigOptions, addOutputOptions, type ConfigArguments, loadArguments } from "../config-options.ts";
@@ -12,6 +12,7 @@ import { percent } from "../display/format.ts";
 import { note, print, printJson, type Terminal } from "../display/terminal.ts";
 import { syntheticNotice } from "../display/training-display.ts";
 import { exitCodes } from "../failure.ts";
+import { servedForms } from "../served-forms.ts";
 
 interface PredictArguments extends ConfigArguments {
   readonly model?: string;
@@ -32,15 +33,20 @@ export function addPredictCommand(program: Command, terminal: Terminal): void {
     .option("--top-k <number>", "classes to show for each image", wholeNumber, 3);
   addOutputOptions(addConfigOptions(command)).action(async (files: readonly string[], options: PredictArguments) => {
     const { config } = loadArguments(terminal, options);
-    const { metadata, modelPath } = await chooseBundle(terminal, config, options.model);
+    const bundle = await chooseBundle(terminal, config, options.model);
+    const { metadata, modelPath } = bundle;
     const { classes, preprocessing } = metadata;
-    const { threads } = splitCores();
+    const { plan, int8, threads } = await servedForms(terminal, bundle, config);
     await using predictor = await createWorkerPredictor({
-      ...{ modelPath, preprocessing, classCount: classes.length, workers: 1, threads },
+      ...{ modelPath, int8Path: int8?.modelPath, plan },
+      ...{ preprocessing, classCount: classes.length, workers: 1, threads },
     });
     // One image at a time, as one request at a time: the same bits.
     const maxBytes = config.serving.max_upload_bytes;
-    await using classifier = new Classifier({ predictor, metadata, maxBatchSize: 1, imageLimits: { maxBytes } });
+    await using classifier = new Classifier({
+      ...{ predictor, metadata, int8Temperature: int8?.metadata.temperature },
+      ...{ maxBatchSize: 1, imageLimits: { maxBytes } },
+    });
     const answers: Answer[] = [];
     for (const file of files.map(expandHome)) answers.push(await classify(classifier, file, maxBytes));
 
