@@ -121,18 +121,18 @@ describe("a training over mpi starts again by itself", () => {
       `distributed.mpirun=${JSON.stringify(mpirun)}`,
       "training.checkpoint_every_steps=2",
     ];
-    for (const signal of ["SIGKILL", "SIGSTOP"] as const) {
-      it(`${name}: when rank 1 gets ${signal}, from a checkpoint`, { timeout: 240_000 }, async () => {
-        const end = await disturb({ rank: 1, signal, step: 5 }, { settings, prefix: privateNetwork });
-        expectWhole(end);
-        expect(end.detectedAfterSeconds).toBeLessThan(heartbeatSeconds + 2);
-        expect(end.warnings.join("\n")).toMatch(/mpirun ended with .*; restart 1 of 3/);
-        const steps = stepsOf(end);
-        const again = steps.findIndex((step, i) => i > 0 && step <= steps[i - 1]!);
-        // At most back to the last checkpoint; none at all where rank 0 could save the last step.
-        if (again > 0) expect(steps[again - 1]! - steps[again]!).toBeLessThanOrEqual(2);
-        expect(end.losses.at(-1)).toBe(undisturbed.losses.at(-1));
-      });
-    }
+    // A rank that dies is seen by the launcher, one that hangs by us.
+    const signal = name === "openmpi" ? "SIGKILL" : "SIGSTOP";
+    it(`${name}: when rank 1 gets ${signal}, from a checkpoint`, { timeout: 240_000 }, async () => {
+      const end = await disturb({ rank: 1, signal, step: 5 }, { settings, prefix: privateNetwork });
+      expectWhole(end);
+      expect(end.detectedAfterSeconds).toBeLessThan(heartbeatSeconds + 2);
+      expect(end.warnings.join("\n")).toMatch(/mpirun ended with .*; restart 1 of 3/);
+      const steps = stepsOf(end);
+      const again = steps.findIndex((step, i) => i > 0 && step <= steps[i - 1]!);
+      // At most back to the last checkpoint; none at all where rank 0 could save the last step.
+      if (again > 0) expect(steps[again - 1]! - steps[again]!).toBeLessThanOrEqual(2);
+      expect(end.losses.at(-1)).toBe(undisturbed.losses.at(-1));
+    });
   }
 });

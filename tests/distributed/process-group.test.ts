@@ -12,15 +12,19 @@ interface Kind {
   readonly mpirun?: readonly string[];
   /** What to do to have it; undefined where it is here. */
   readonly missing: string | undefined;
+  /** Processes of its groups. */
+  readonly sizes: readonly number[];
 }
+
+const sizes = [1, 2, 3, 5];
 
 /** A new process group is tested by its row. */
 const kinds: readonly Kind[] = [
-  { name: "tcp ring", transport: "tcp", algorithm: "ring", missing: undefined },
-  { name: "tcp tree", transport: "tcp", algorithm: "tree", missing: undefined },
-  { name: "tcp auto", transport: "tcp", algorithm: "auto", missing: undefined },
+  { name: "tcp ring", transport: "tcp", algorithm: "ring", missing: undefined, sizes },
+  { name: "tcp tree", transport: "tcp", algorithm: "tree", missing: undefined, sizes },
+  { name: "tcp auto", transport: "tcp", algorithm: "auto", missing: undefined, sizes: [4] },
   ...mpiLaunchers.map(({ name, mpirun, missing }): Kind => {
-    return { name: `mpi ${name}`, transport: "mpi", algorithm: "auto", mpirun, missing };
+    return { name: `mpi ${name}`, transport: "mpi", algorithm: "auto", mpirun, missing, sizes };
   }),
 ];
 
@@ -60,7 +64,7 @@ describe.each(kinds)("process group $name", (kind) => {
     return;
   }
 
-  it.each([1, 2, 3, 4, 5])("of %i: sums, order, broadcasts, gathers and barriers are right", async (worldSize) => {
+  it.each(kind.sizes)("of %i: sums, order, broadcasts, gathers and barriers are right", async (worldSize) => {
     const { end, reports, losses } = await run(kind, worldSize, "none");
     expect(end).toBe("members");
     expect(losses).toEqual([]);
@@ -76,6 +80,9 @@ describe.each(kinds)("process group $name", (kind) => {
       for (const [name, right] of Object.entries(checks)) expect(right, name).toBe(true);
     }
   });
+
+  // Which algorithm is taken changes nothing of how a member is missed.
+  if (kind.name === "tcp auto") return;
 
   it("ends a call that one member does not make, within the time of a call", async () => {
     const { reports } = await run(kind, 3, "hang", { callTimeoutMs: 1500 });

@@ -36,12 +36,13 @@ interface Way {
 }
 
 const ways: readonly Way[] = [
-  { name: "2 ranks over a tcp ring", settings: ["distributed.world_size=2", "distributed.algorithm=ring"] },
-  { name: "2 ranks over a tcp tree", settings: ["distributed.world_size=2", "distributed.algorithm=tree"] },
-  { name: "4 ranks over tcp", settings: ["distributed.world_size=4"] },
+  { name: "4 ranks over a tcp tree", settings: ["distributed.world_size=4", "distributed.algorithm=tree"] },
   {
-    name: "2 ranks over tcp, the backward pass in two parts and small buckets",
-    settings: ["distributed.world_size=2", "distributed.backward_parts=2", "distributed.bucket_mb=0.01"],
+    name: "2 ranks over a tcp ring, the backward pass in two parts and small buckets",
+    settings: [
+      ...["distributed.world_size=2", "distributed.algorithm=ring"],
+      ...["distributed.backward_parts=2", "distributed.bucket_mb=0.01"],
+    ],
   },
   ...mpiLaunchers.map(
     ({ name, mpirun, missing }): Way => ({

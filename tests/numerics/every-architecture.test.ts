@@ -3,13 +3,13 @@ import { createOnnxExecutor } from "../../src/backends/onnx/executor.ts";
 import { createRng } from "../../src/base/rng.ts";
 import type { Executor } from "../../src/graph/executor.ts";
 import { initialWeights } from "../../src/models/model.ts";
-import { models } from "../../src/models/registry.ts";
 import { constantSchedule } from "../../src/optim/schedules.ts";
 import { sgd } from "../../src/optim/sgd.ts";
 import { floatData, floats, item, tensor } from "../../src/tensor/tensor.ts";
 import { decayGroups } from "../../src/training/parameter-groups.ts";
 import { buildGradStep } from "../../src/training/train-step.ts";
 import { hashedNumbers } from "./hashed-numbers.ts";
+import { testedArchitectures } from "./tested-architectures.ts";
 
 // One step of every architecture with all its gradients, on images so small that the largest ones are quick.
 vi.setConfig({ testTimeout: 240_000 });
@@ -26,7 +26,7 @@ beforeAll(async () => {
 });
 
 describe("one training step", () => {
-  it.each(Object.values(models))(
+  it.each(testedArchitectures)(
     "of $name has a finite gradient for each parameter, and none is missing",
     async (factory) => {
       // The published stem: maps shrink as far as they do.
