@@ -102,6 +102,11 @@ const cut = async (file: Promise<Buffer>, share: number) => {
   const bytes = await file;
   return bytes.subarray(0, Math.floor(bytes.length * share));
 };
+/** A JPEG whose pixels give way to nine million bytes of a pattern: the largest upload that a server takes, nearly. */
+const jpegGoneWild = async (pattern: readonly number[]): Promise<Buffer> => {
+  const good = await noise(300, 300).jpeg().toBuffer();
+  return Buffer.concat([good.subarray(0, good.length >> 1), Buffer.alloc(9_000_000, Buffer.from(pattern))]);
+};
 const text = (value: string) => async () => Buffer.from(value, "latin1");
 const bytes = (hex: string) => async () => Buffer.from(hex, "hex");
 
@@ -230,6 +235,17 @@ add("refused", {
   "BMP with 16 bits": async () => bmp(2, 2, 16, 16),
   "uniform PNG of 30000 x 30000": () => hugeUniformPng(30_000),
   "truncated progressive JPEG": () => cut(noise(300, 300).jpeg({ progressive: true }).toBuffer(), 0.5),
+  "JPEG of ever more segments": () => jpegGoneWild([0xff, 0xe0, 0, 2]),
+  "JPEG of ever more scans": () => jpegGoneWild([0xff, 0xda, 0, 2]),
+  "JPEG that ends in fill bytes": () => jpegGoneWild([0xff, 0xff]),
+  "JPEG that ends in restarts": () => jpegGoneWild([0xff, 0xd0]),
+  "BMP of 8 bits with a colour that its palette lacks, at its end": async () => {
+    const file = bmp(2000, 2000, 8, 4_000_008);
+    file.writeUInt32LE(2, 46);
+    file.writeUInt32LE(62, 10);
+    file[62] = 9;
+    return file;
+  },
   "truncated BMP": async () => bmp(200, 200, 24, 200),
   "truncated palette PNG": () => cut(noise(300, 300).png({ palette: true }).toBuffer(), 0.5),
   "truncated 16-bit PNG": () => cut(noise(300, 300).toColourspace("rgb16").png().toBuffer(), 0.5),
@@ -239,6 +255,9 @@ add("refused", {
 });
 
 add("either", {
+  "JPEG that ends in escaped bytes": () => jpegGoneWild([0xff, 0]),
+  "BMP of 2000 x 1700": async () => bmp(2000, 1700, 24, 3 * 2000 * 1700),
+  "BMP of one row of 3 million": async () => bmp(3_000_000, 1, 24, 9_000_000),
   "PNG with a data chunk that does not inflate": async () =>
     Buffer.concat([png().subarray(0, 33), chunk("IDAT", Buffer.from("not deflated")), chunk("IEND", new Uint8Array())]),
   "JPEG with EXIF garbage": () =>

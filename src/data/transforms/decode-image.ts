@@ -23,7 +23,7 @@ export const defaultImageLimits = {
   timeoutSeconds: 10,
 } as const satisfies Required<ImageLimits>;
 
-/** BMP is decoded on the calling thread, so that its images must not be large. */
+/** BMP is decoded on the calling thread, bit by bit, so that its images must not be large. */
 const maxBmpPixels = 4_000_000;
 
 /**
@@ -148,7 +148,7 @@ async function open(bytes: Uint8Array, options: SharpOptions & { readonly limitI
   }
   const header = readBmpHeader(bytes);
   requirePixels(header.width, header.height, Math.min(maxBmpPixels, options.limitInputPixels));
-  const { data, ...raw } = decodeBmp(bytes);
+  const { data, ...raw } = await decodeBmp(bytes);
   return sharp(data, { ...options, raw });
 }
 

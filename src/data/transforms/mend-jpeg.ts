@@ -2,6 +2,8 @@ const startOfImage = 0xd8;
 const endOfImage = 0xd9;
 const startOfScan = 0xda;
 const sequentialFrames: ReadonlySet<number> = new Set([0xc0, 0xc1]);
+/** Far more than any camera or editor writes: a file of nothing but segments is not worth the time. */
+const mostSegments = 2000;
 
 export function isJpeg(bytes: Uint8Array): boolean {
   return bytes.length >= 3 && bytes[0] === 0xff && bytes[1] === startOfImage && bytes[2] === 0xff;
@@ -21,6 +23,7 @@ export function mendJpeg(bytes: Uint8Array): Uint8Array | undefined {
   while (at < source.length) {
     const marker = nextMarker(source, at);
     if (marker === undefined) break;
+    if (parts.length > 2 * mostSegments) return undefined;
     if (marker > at) mended = true;
     const kind = source[marker + 1]!;
     if (kind === endOfImage || isStandalone(kind)) {
@@ -53,7 +56,7 @@ export function* withoutStrayBytes(
 ): Generator<{ readonly jpeg: Uint8Array; readonly at: number }> {
   const source = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let at = nextMarker(source, 2);
-  while (at !== undefined && at + 4 <= source.length) {
+  for (let segments = 0; segments < mostSegments && at !== undefined && at + 4 <= source.length; segments++) {
     const kind = source[at + 1]!;
     if (isStandalone(kind) || kind === endOfImage) return;
     const segmentEnd = at + 2 + source.readUInt16BE(at + 2);
@@ -69,9 +72,12 @@ export function* withoutStrayBytes(
 
 /** Offset of the 0xff right before the next marker's code; fill bytes before it are skipped. */
 function nextMarker(source: Buffer, from: number): number | undefined {
-  for (let at = source.indexOf(0xff, from); at !== -1 && at + 1 < source.length; at = source.indexOf(0xff, at + 1)) {
-    const code = source[at + 1]!;
-    if (code !== 0xff && code !== 0) return at;
+  // A loop of its own: a file may be of 0xff throughout, and a call for each of them takes long.
+  let previous = 0;
+  for (let at = from; at < source.length; at++) {
+    const byte = source[at]!;
+    if (previous === 0xff && byte !== 0xff && byte !== 0) return at - 1;
+    previous = byte;
   }
   return undefined;
 }
