@@ -1,11 +1,12 @@
 import { createHash } from "node:crypto";
-import { readFile, rm, stat } from "node:fs/promises";
+import { rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { ignoreMissing, replaceFile, syncFolder } from "../base/durable.ts";
 import { PipelineError } from "../base/errors.ts";
 import { storageError } from "../base/storage-error.ts";
 import { type Bundle, fileDigest } from "./bundle.ts";
+import { readMetadataFile } from "./metadata-file.ts";
 
 const unit = z.number().min(0).max(1);
 const digest = z.string().regex(/^[0-9a-f]{64}$/);
@@ -57,9 +58,8 @@ const maxMetadataBytes = 1024 * 1024;
  */
 export async function readForms({ directory, metadata }: Bundle): Promise<readonly BundleForm[]> {
   const path = join(directory, formMetadataFile);
-  const info = await stat(path).catch(ignoreMissing);
-  if (info === undefined) return [];
-  const form = await readFormMetadata(path, info);
+  if ((await stat(path).catch(ignoreMissing)) === undefined) return [];
+  const form = await readMetadataFile(path, { schema: bundleFormSchema, maxBytes: maxMetadataBytes, damaged });
   if (form.modelSha256 !== metadata.modelSha256) {
     throw damaged(path, `it was made from a model.onnx with SHA-256 ${form.modelSha256}, not ${metadata.modelSha256}`);
   }
@@ -101,23 +101,6 @@ export async function writeForm(
   await replaceFile(modelPath, modelBytes);
   await replaceFile(path, `${JSON.stringify(parsed.data, null, 2)}\n`);
   return { modelPath, metadata: parsed.data };
-}
-
-async function readFormMetadata(
-  path: string,
-  info: { isFile(): boolean; readonly size: number },
-): Promise<BundleFormMetadata> {
-  if (!info.isFile()) throw damaged(path, "it is no file");
-  if (info.size > maxMetadataBytes) throw damaged(path, `${info.size} bytes is more than ${maxMetadataBytes}`);
-  let value: unknown;
-  try {
-    value = JSON.parse(await readFile(path, "utf8"));
-  } catch (cause) {
-    throw damaged(path, "it is not valid JSON", cause);
-  }
-  const parsed = bundleFormSchema.safeParse(value);
-  if (!parsed.success) throw damaged(path, z.prettifyError(parsed.error), parsed.error);
-  return parsed.data;
 }
 
 function damaged(path: string, reason: string, cause?: unknown): PipelineError {

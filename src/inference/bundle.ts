@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, readdir, readFile, realpath, rename, rm, stat } from "node:fs/promises";
+import { mkdir, readdir, realpath, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { z } from "zod";
@@ -10,6 +10,7 @@ import { storageError } from "../base/storage-error.ts";
 import { safetensorsParts } from "../tensor/safetensors.ts";
 import type { Named, Tensor } from "../tensor/tensor.ts";
 import { type BundleMetadata, bundleMetadataSchema } from "./bundle-metadata.ts";
+import { readMetadataFile } from "./metadata-file.ts";
 
 const modelFile = "model.onnx";
 const metadataFile = "metadata.json";
@@ -56,7 +57,9 @@ export async function readBundle(directory: string, { check = "digest" }: ReadBu
       details: { path: folder },
     });
   }
-  const metadata = await readMetadata(join(folder, metadataFile));
+  const metadata = await readMetadataFile(join(folder, metadataFile), {
+    ...{ schema: bundleMetadataSchema, maxBytes: maxMetadataBytes, damaged },
+  });
   const modelPath = join(folder, modelFile);
   const model = await stat(modelPath).catch(ignoreMissing);
   if (!model?.isFile() || model.size === 0) throw damaged(modelPath, "the file is missing or empty");
@@ -195,21 +198,6 @@ export async function writeBundle(options: WriteBundleOptions): Promise<Bundle> 
     throw storageError(error, folder) ?? error;
   }
   return { directory: folder, modelPath: join(folder, modelFile), metadata: parsed.data };
-}
-
-async function readMetadata(path: string): Promise<BundleMetadata> {
-  const info = await stat(path).catch(ignoreMissing);
-  if (!info?.isFile()) throw damaged(path, "the file is missing");
-  if (info.size > maxMetadataBytes) throw damaged(path, `${info.size} bytes is more than ${maxMetadataBytes}`);
-  let value: unknown;
-  try {
-    value = JSON.parse(await readFile(path, "utf8"));
-  } catch (cause) {
-    throw damaged(path, "it is not valid JSON", cause);
-  }
-  const parsed = bundleMetadataSchema.safeParse(value);
-  if (!parsed.success) throw damaged(path, z.prettifyError(parsed.error), parsed.error);
-  return parsed.data;
 }
 
 /** SHA-256 of a file of any size, hexadecimal. */

@@ -111,6 +111,14 @@ describe("cifar", () => {
     expect(err).toMatch(/what to do: train one with `cifar train`.*\n {2}code: BUNDLE_NOT_FOUND\n.*\n {4}at /s);
   });
 
+  it("gives a key all scopes, in one list or one by one, and predict where none is named", async () => {
+    const scopesOf = async (...args: string[]) => JSON.parse((await cifar("key", "ci", "--json", ...args)).out).scopes;
+    expect(await scopesOf()).toEqual(["predict"]);
+    expect(await scopesOf("--scope", "admin")).toEqual(["admin"]);
+    expect(await scopesOf("--scope", "predict,admin")).toEqual(["predict", "admin"]);
+    expect(await scopesOf("--scope", "predict", "--scope", "admin")).toEqual(["predict", "admin"]);
+  });
+
   it("refuses to resume what is not there", async () => {
     const { code, err } = await cifar("train", "--resume", "last", "--config", await empty());
     expect(code).toBe(2);
