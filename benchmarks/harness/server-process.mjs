@@ -4,10 +4,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 /**
  * A server as a process of its own, on a free port that is its last argument, ready when /health answers: its JSON, or its text.
- * @param options `cwd` and `env` of the process; `group: true` for one whose children have to end with it
+ * @param options `cwd` and `env` of the process; `group: true` for one whose children have to end with it; `waitMs`: for
+ *   how long it may start
  * @returns { name, url, pid, health, stop }
  */
-export async function startServer(name, command, args, { cwd, env, group = false } = {}) {
+export async function startServer(name, command, args, { cwd, env, group = false, waitMs = 60_000 } = {}) {
   const port = await freePort();
   const child = spawn(command, [...args, String(port)], {
     stdio: ["ignore", "ignore", "pipe"],
@@ -28,7 +29,7 @@ export async function startServer(name, command, args, { cwd, env, group = false
     await ended;
   };
   const url = `http://127.0.0.1:${port}`;
-  for (let waited = 0; waited < 60_000; waited += 200) {
+  for (let waited = 0; waited < waitMs; waited += 200) {
     const health = await fetch(`${url}/health`)
       .then((response) => (response.ok ? response.text() : undefined))
       .then((text) => (text === undefined ? undefined : readHealth(text)))

@@ -5,9 +5,9 @@ const boundary = "benchmark-boundary";
 
 export const uploadType = `multipart/form-data; boundary=${boundary}`;
 
-/** The body of an upload, made once. */
-export function uploadBody(file, name) {
-  const head = `--${boundary}\r\nContent-Disposition: form-data; name="file"; filename="${name}"\r\nContent-Type: application/octet-stream\r\n\r\n`;
+/** The body of an upload, made once; LitServe wants the form field "request". */
+export function uploadBody(file, name, field = "file") {
+  const head = `--${boundary}\r\nContent-Disposition: form-data; name="${field}"; filename="${name}"\r\nContent-Type: application/octet-stream\r\n\r\n`;
   return Buffer.concat([Buffer.from(head), file, Buffer.from(`\r\n--${boundary}--\r\n`)]);
 }
 

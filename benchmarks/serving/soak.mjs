@@ -6,9 +6,9 @@ import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import sharp from "sharp";
 import { startServer } from "../harness/server-process.mjs";
 import { median } from "../harness/statistics.mjs";
+import { noise } from "./images.mjs";
 import { latencyFigures, uploadBody, uploadType } from "./load.mjs";
 import { makeBundle } from "./make-bundle.mjs";
 
@@ -207,15 +207,6 @@ async function resources(url) {
     descriptors: value("process_open_fds"),
     handles: value("nodejs_active_handles"),
   };
-}
-
-function noise(width, height) {
-  let state = 1;
-  const data = Uint8Array.from({ length: width * height * 3 }, () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return 60 + (state >>> 25);
-  });
-  return sharp(data, { raw: { width, height, channels: 3 } });
 }
 
 const mega = (bytes) => (bytes / 1e6).toFixed(0);

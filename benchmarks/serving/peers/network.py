@@ -1,20 +1,13 @@
-"""The peer of benchmarks/serving: FastAPI and PyTorch, as such services are usually written.
-
-python service.py BUNDLE NETWORK PORT: one uvicorn worker, one endpoint, PIL, torchvision's transforms, an eager model.
-"""
+"""The network of a bundle in PyTorch, with PIL and torchvision's transforms before it."""
 
 import io
 import json
 import struct
-import sys
-import time
 from pathlib import Path
 
 import numpy
 import torch
 import torchvision
-import uvicorn
-from fastapi import FastAPI, File, UploadFile
 from PIL import Image
 from torch import nn
 from torchvision import transforms
@@ -79,39 +72,37 @@ def sorted_like_layers(weights):
     return [(name.rsplit(".", 1)[1], value) for name, value in weights.items()]
 
 
-bundle, network, port = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-metadata = json.loads((bundle / "metadata.json").read_text())
-prep, classes = metadata["preprocessing"], metadata["classes"]
-model = load(network, read_safetensors(bundle / "weights.safetensors"))
-transform = transforms.Compose(
-    [
-        transforms.Resize((prep["height"], prep["width"])),
-        transforms.ToTensor(),
-        transforms.Normalize(prep["mean"], prep["std"]),
-    ]
-)
-app = FastAPI()
+class Served:
+    """What every peer serves: bytes of an image to a tensor, a batch of them to probabilities, a row to an answer."""
 
+    def __init__(self, bundle, network, compiled, dynamic=False):
+        metadata = json.loads((Path(bundle) / "metadata.json").read_text())
+        prep, self.classes = metadata["preprocessing"], metadata["classes"]
+        self.temperature = metadata["calibration"]["temperature"]
+        self.model = load(network, read_safetensors(Path(bundle) / "weights.safetensors"))
+        size = (prep["height"], prep["width"])
+        self.transform = transforms.Compose(
+            [transforms.Resize(size), transforms.ToTensor(), transforms.Normalize(prep["mean"], prep["std"])]
+        )
+        if compiled:
+            self.model = torch.compile(self.model, dynamic=dynamic)
+        # Compiling takes its time before the service is there, not in the first answers.
+        for count in (2, 1):
+            self.probabilities(torch.zeros(count, 3, *size))
 
-@app.get("/health")
-def health():
-    return {"status": "healthy", "torch": torch.__version__, "threads": torch.get_num_threads()}
+    def read(self, data):
+        return self.transform(Image.open(io.BytesIO(data)).convert("RGB"))
 
+    def probabilities(self, images):
+        with torch.inference_mode():
+            return torch.softmax(self.model(images) / self.temperature, dim=1)
 
-@app.post("/predict")
-async def predict(file: UploadFile = File(...)):
-    started = time.time()
-    image = Image.open(io.BytesIO(await file.read())).convert("RGB")
-    with torch.no_grad():
-        probabilities = torch.softmax(model(transform(image).unsqueeze(0)), dim=1)[0]
-    best = int(probabilities.argmax())
-    return {
-        "predicted_class": best,
-        "predicted_label": classes[best],
-        "confidence": float(probabilities[best]),
-        "inference_time_seconds": time.time() - started,
-        "all_probabilities": dict(zip(classes, probabilities.tolist())),
-    }
-
-
-uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False)
+    def answer(self, row, seconds):
+        best = int(row.argmax())
+        return {
+            "predicted_class": best,
+            "predicted_label": self.classes[best],
+            "confidence": float(row[best]),
+            "inference_time_seconds": seconds,
+            "all_probabilities": dict(zip(self.classes, row.tolist())),
+        }
