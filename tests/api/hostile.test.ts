@@ -1,33 +1,34 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { monitorEventLoopDelay } from "node:perf_hooks";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { createRng } from "../../src/base/rng.ts";
 import { apiErrorSchema } from "../../src/http/errors/api-error-schema.ts";
 import { createLogger } from "../../src/observability/logger.ts";
 import { predictionSchema } from "../../src/serving/schemas.ts";
 import { type RunningServer, startServer } from "../../src/serving/server.ts";
 import { fuzzSeeds, hostileFiles } from "./hostile-files.ts";
+import { serveBundle } from "./served.ts";
 import { writeTinyBundle } from "./tiny-bundle.ts";
 
 let root: string;
+let bundle: string;
 let server: RunningServer;
 
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), "hostile-"));
-  const bundle = await writeTinyBundle(root);
-  server = await startServer({ bundle: bundle.directory, port: 0, logger: createLogger({ level: "silent" }) });
+  ({ directory: bundle } = await writeTinyBundle(root));
+  server = await startServer({ bundle, port: 0, logger: createLogger({ level: "silent" }) });
 });
 afterAll(async () => {
   await server?.close();
   await rm(root, { recursive: true, force: true });
 });
 
-async function send(file: Uint8Array): Promise<"ok" | "refused"> {
+async function send(file: Uint8Array, url = server.url): Promise<"ok" | "refused"> {
   const form = new FormData();
   form.append("file", new Blob([new Uint8Array(file)]), "x");
-  const response = await fetch(`${server.url}/predict`, { method: "POST", body: form });
+  const response = await fetch(`${url}/predict`, { method: "POST", body: form });
   const body = await response.json();
   if (response.status === 200) {
     predictionSchema.strict().parse(body);
@@ -56,29 +57,35 @@ describe("a stranger's files", () => {
     expect(performance.now() - started).toBeLessThan(3000);
   });
 
-  it("eight at a time leave the event loop free: the largest lag is reported", async () => {
+  it("one after the other and eight at a time leave the event loop free: the largest lags are reported", async () => {
+    const served = await serveBundle(bundle, { cwd: root, settings: ["monitoring.log_dir=logs"] });
+    onTestFinished(() => served.kill());
+    const largestLag = async (): Promise<number> => {
+      const text = await (await fetch(`${served.url}/metrics`)).text();
+      const [, seconds] = /^nodejs_eventloop_lag_seconds\{statistic="max"\} (\S+)$/m.exec(text) ?? [];
+      expect(seconds).toBeDefined();
+      return Number(seconds) * 1000;
+    };
     const files = await Promise.all(entries.map(async ([name, { make }]) => ({ name, file: await make() })));
-    const lag = monitorEventLoopDelay({ resolution: 1 });
+    // The first round compiles code and fills caches.
+    for (const { file } of files) await send(file, served.url);
+    await largestLag();
     const lags: { readonly name: string; readonly ms: number }[] = [];
-    for (const round of [0, 1]) {
-      const queue = [...files];
-      lag.enable();
-      await Promise.all(
-        Array.from({ length: 8 }, async () => {
-          for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-            lag.reset();
-            await send(next.file);
-            // The first round compiles code and fills caches.
-            if (round > 0) lags.push({ name: next.name, ms: lag.max / 1e6 });
-          }
-        }),
-      );
-      lag.disable();
+    for (const { name, file } of files) {
+      await send(file, served.url);
+      lags.push({ name, ms: await largestLag() });
     }
-    expect(lags).toHaveLength(files.length);
-    const [worst] = lags.toSorted((a, b) => b.ms - a.ms);
+    const queue = [...files];
+    await Promise.all(
+      Array.from({ length: 8 }, async () => {
+        for (let next = queue.shift(); next !== undefined; next = queue.shift()) await send(next.file, served.url);
+      }),
+    );
+    const together = await largestLag();
+    const worst = lags.toSorted((a, b) => b.ms - a.ms).slice(0, 3);
     process.stdout.write(
-      `largest lag of the event loop, client included: ${worst!.ms.toFixed(1)} ms, near "${worst!.name}"\n`,
+      `largest lags of the event loop: ${worst.map(({ name, ms }) => `${ms.toFixed(1)} ms (${name})`).join(", ")}; ` +
+        `eight at a time ${together.toFixed(1)} ms\n`,
     );
   });
 

@@ -1,4 +1,3 @@
-import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { Agent, request } from "node:http";
@@ -6,15 +5,12 @@ import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { logFileNames } from "../../src/observability/logs/service-log.ts";
 import { hugeUniformPng } from "./hostile-files.ts";
+import { type Served, serveBundle } from "./served.ts";
 import { writeTinyBundle } from "./tiny-bundle.ts";
-
-// The server as users run it: a process of its own, ended by signals.
-const cli = fileURLToPath(new URL("../../bin/cifar.mjs", import.meta.url));
 
 let root: string;
 let bundle: string;
@@ -29,36 +25,10 @@ beforeAll(async () => {
 });
 afterAll(() => rm(root, { recursive: true, force: true }));
 
-interface Served {
-  readonly url: string;
-  readonly child: ChildProcess;
-  readonly folder: string;
-  readonly ended: Promise<number | NodeJS.Signals | null>;
-}
-
 async function serve(settings: readonly string[] = [], folder?: string): Promise<Served> {
-  const cwd = folder ?? (await mkdtemp(join(root, "case-")));
-  const args = ["serve", "--model", bundle, "--port", "0", ...settings.flatMap((setting) => ["--set", setting])];
-  const child = spawn(process.execPath, [cli, ...args], { cwd, stdio: ["ignore", "pipe", "pipe"] });
-  const ended = new Promise<number | NodeJS.Signals | null>((resolve) => {
-    child.once("exit", (code, signal) => resolve(signal ?? code));
-  });
-  onTestFinished(async () => {
-    child.kill("SIGKILL");
-    await ended;
-  });
-  let text = "";
-  const url = await new Promise<string>((resolve, reject) => {
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.on("data", (chunk: Buffer) => {
-        text = (text + chunk.toString()).slice(-20_000);
-        const found = /serving \S+ at (http:\S+) /.exec(text);
-        if (found !== null) resolve(found[1]!);
-      });
-    }
-    void ended.then((end) => reject(new Error(`the server ended with ${end}: ${text}`)));
-  });
-  return { url, child, folder: cwd, ended };
+  const served = await serveBundle(bundle, { cwd: folder ?? (await mkdtemp(join(root, "case-"))), settings });
+  onTestFinished(() => served.kill());
+  return served;
 }
 
 interface Answered {
