@@ -43,6 +43,8 @@ const uploads = {
 };
 /** From one server's turn to the next: threads of the last one go to sleep. */
 const settleMs = 200;
+/** Before anything is measured, each: until the code that runs often is compiled. */
+const warmUp = { connections: 8, seconds: 5 };
 
 export async function run(values, print) {
   const rounds = wholeNumber("rounds", values.rounds);
@@ -102,6 +104,7 @@ const bodyFor = ({ name }, file, fileName) =>
   uploadBody(file, fileName, name.startsWith("litserve") ? "request" : undefined);
 
 async function runCase({ name, servers, rounds, seconds, connections, values, flops, peak }, print) {
+  for (const { url, body } of servers) await closedLoop(url, body, warmUp);
   const levels = [];
   for (const clients of connections) {
     const turns = servers.map(() => []);

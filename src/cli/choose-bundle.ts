@@ -1,8 +1,8 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
+import { statementOf } from "../base/error-transfer.ts";
 import { PipelineError } from "../base/errors.ts";
 import type { Config } from "../config/schema.ts";
-import { statementOf } from "../experiments/error-transfer.ts";
 import { modelsDirectory } from "../experiments/run-folder.ts";
 import { type Bundle, type DamagedBundle, newestBundle, readBundle } from "../inference/bundle.ts";
 import { note, type Terminal } from "./display/terminal.ts";

@@ -1,8 +1,8 @@
 import { CommanderError } from "commander";
 import type { ErrorCode } from "../base/error-codes.ts";
+import { statementOf, transferError } from "../base/error-transfer.ts";
 import { isPipelineError, PipelineError } from "../base/errors.ts";
 import { storageError } from "../base/storage-error.ts";
-import { statementOf, transferError } from "../experiments/error-transfer.ts";
 import { note, printJson, type Terminal } from "./display/terminal.ts";
 import { asTyped } from "./invocation.ts";
 

@@ -1,4 +1,4 @@
-import type { TransferredError } from "./error-transfer.ts";
+import type { TransferredError } from "../base/error-transfer.ts";
 import type { ExperimentEvent, TrainingOutcome } from "./events.ts";
 
 /** What a process of a distributed training tells the owner of the run. */

@@ -1,12 +1,12 @@
 import { join } from "node:path";
 import { replaceFile } from "../base/durable.ts";
+import { statementOf } from "../base/error-transfer.ts";
 import { isPipelineError } from "../base/errors.ts";
 import { lockFile } from "../base/lock-file.ts";
 import { loadConfig } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
 import { recordOf } from "../tracking/training-record.ts";
 import type { TrialMessage } from "../tuning/trial-message.ts";
-import { statementOf } from "./error-transfer.ts";
 import type { ExperimentEvent } from "./events.ts";
 import { runExperiment } from "./experiment.ts";
 import { latestRun, type RunFolder, runsDirectory } from "./run-folder.ts";

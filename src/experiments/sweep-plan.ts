@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
+import { statementOf } from "../base/error-transfer.ts";
 import { isPipelineError, PipelineError } from "../base/errors.ts";
 import { configToYaml } from "../config/flatten.ts";
 import { type LoadedConfig, loadConfig } from "../config/load.ts";
@@ -21,7 +22,6 @@ import type { Params } from "../tuning/space.ts";
 import type { Direction } from "../tuning/trial.ts";
 import type { Budget } from "../tuning/tuner.ts";
 import { overridesOf } from "./configured-space.ts";
-import { statementOf } from "./error-transfer.ts";
 import { trackingUri } from "./open-tracking.ts";
 
 /** From a configuration to the parts of a sweep. */

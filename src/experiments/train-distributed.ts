@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { fileURLToPath } from "node:url";
+import { restoreError } from "../base/error-transfer.ts";
 import { PipelineError } from "../base/errors.ts";
 import { workerUrl } from "../base/worker-url.ts";
 import type { Config } from "../config/schema.ts";
@@ -15,7 +16,6 @@ import {
 import type { Job, Launcher } from "../distributed/launchers/launcher.ts";
 import { localLauncher } from "../distributed/launchers/local.ts";
 import { mpirunLauncher } from "../distributed/launchers/mpirun.ts";
-import { restoreError } from "./error-transfer.ts";
 import type { ExperimentEvent, TrainingOutcome } from "./events.ts";
 import { checkWorldSize, rankStart, secretFrom } from "./rank-place.ts";
 import type { RankReport } from "./rank-report.ts";

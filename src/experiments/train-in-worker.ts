@@ -1,7 +1,7 @@
 import { Worker } from "node:worker_threads";
+import { restoreError } from "../base/error-transfer.ts";
 import { PipelineError } from "../base/errors.ts";
 import { workerUrl } from "../base/worker-url.ts";
-import { restoreError } from "./error-transfer.ts";
 import type { ExperimentEvent, TrainingOutcome } from "./events.ts";
 import type { TrainingRequest } from "./training-request.ts";
 import type { TrainingCommand, TrainingReply } from "./worker-protocol.ts";

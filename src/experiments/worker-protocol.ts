@@ -1,4 +1,4 @@
-import type { TransferredError } from "./error-transfer.ts";
+import type { TransferredError } from "../base/error-transfer.ts";
 import type { ExperimentEvent, TrainingOutcome } from "./events.ts";
 
 /** What the training thread and its owner say to each other; it starts with a TrainingRequest. */

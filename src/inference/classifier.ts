@@ -1,10 +1,11 @@
 import { availableCores } from "../base/machine-limits.ts";
-import { decodeImage, type ImageLimits } from "../data/transforms/decode-image.ts";
+import type { ImageLimits } from "../data/transforms/decode-image.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { Batcher, type BatchRun, queueFull } from "./batcher.ts";
 import type { BundleMetadata } from "./bundle-metadata.ts";
 import { type ImageStatistics, imageStatistics } from "./drift-features.ts";
 import type { FormName } from "./forms/form-plan.ts";
+import { ImageDecoder } from "./image-decoder.ts";
 import { Limiter } from "./limiter.ts";
 import type { Predictor, Readiness } from "./predictor.ts";
 import { stackImages } from "./preprocess.ts";
@@ -82,8 +83,9 @@ export class Classifier implements AsyncDisposable {
   readonly #options: ClassifierOptions;
   readonly #batcher: Batcher<Item, ImageResult>;
   readonly #queueLimit: number;
-  /** One decoder keeps one core busy. */
-  readonly #decoders = new Limiter(Math.max(2, availableCores()));
+  readonly #decoder = new ImageDecoder();
+  /** Each image that is decoded keeps one core busy. */
+  readonly #decoding = new Limiter(Math.max(2, availableCores()));
 
   constructor(options: ClassifierOptions) {
     const { maxBatchSize = 32, maxDelayMs = 2, window = "adaptive", queueLimit = 256, concurrency = 1 } = options;
@@ -117,17 +119,20 @@ export class Classifier implements AsyncDisposable {
   /**
    * An image that is cancelled before its decoding begins is never decoded.
    * @param bytes an encoded image
-   * @throws QUEUE_FULL before it is decoded, and what decodeImage, Batcher.submit and Predictor.predict throw
+   * @throws QUEUE_FULL before it is decoded, and what ImageDecoder.decode, Batcher.submit and Predictor.predict throw
    */
   async classify(bytes: Uint8Array, options: ClassifyOptions = {}): Promise<Classification> {
     const { signal } = options;
-    const waiting = this.#decoders.pending + this.#batcher.waiting;
+    const waiting = this.#decoding.pending + this.#batcher.waiting;
     if (waiting >= this.#queueLimit) {
       throw queueFull({ waiting, limit: this.#queueLimit, retryAfterMs: this.expectedWaitMs });
     }
     const started = performance.now();
     const { metadata, imageLimits } = this.#options;
-    const image = await this.#decoders.run(() => decodeImage(bytes, metadata.preprocessing, imageLimits), signal);
+    const image = await this.#decoding.run(
+      () => this.#decoder.decode(bytes, metadata.preprocessing, imageLimits),
+      signal,
+    );
     const decodeSeconds = (performance.now() - started) / 1000;
     signal?.throwIfAborted();
     return { ...(await this.classifyImage(image, options)), decodeSeconds };
@@ -182,6 +187,7 @@ export class Classifier implements AsyncDisposable {
 
   /** Finishes the images that wait; the predictor stays open: whoever made it disposes it. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#decoder[Symbol.dispose]();
     await this.#batcher[Symbol.asyncDispose]();
   }
 }

@@ -1,8 +1,8 @@
 // Thread of one process in a distributed training: joins the others, trains with them, tells the owner of the run.
 import { parentPort, workerData } from "node:worker_threads";
+import { transferError } from "../base/error-transfer.ts";
 import { isPipelineError } from "../base/errors.ts";
 import { joinTraining } from "../distributed/communicator.ts";
-import { transferError } from "../experiments/error-transfer.ts";
 import type { RankStart } from "../experiments/rank-place.ts";
 import type { RankReport } from "../experiments/rank-report.ts";
 import { runTraining } from "../experiments/train.ts";

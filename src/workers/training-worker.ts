@@ -1,7 +1,7 @@
 // Thread of a training: runs it, tells its events, stops when told to.
 import { parentPort, workerData } from "node:worker_threads";
+import { transferError } from "../base/error-transfer.ts";
 import { PipelineError } from "../base/errors.ts";
-import { transferError } from "../experiments/error-transfer.ts";
 import { runTraining } from "../experiments/train.ts";
 import type { TrainingRequest } from "../experiments/training-request.ts";
 import type { TrainingCommand, TrainingReply } from "../experiments/worker-protocol.ts";

@@ -96,16 +96,24 @@ describe.skipIf(block === 0)(title, () => {
     expect(metrics).toMatch(/model_form_images_total\{form="machine"\} 12/);
   });
 
-  it("is measured once: the next start takes what was chosen, unless the file is damaged", async () => {
+  it("is measured once for each setting: the next start takes what was chosen, unless the file is damaged", async () => {
     const bundle = await convolutionBundle();
     await serve(bundle, "machine");
+    await serve(bundle, "auto");
     const file = join(bundle.directory, "forms-chosen.json");
-    const chosen = JSON.parse(await readFile(file, "utf8"));
-    expect(chosen.plan.variants).toEqual([{ form: "portable" }, { form: "machine", size: 8 }]);
+    const [auto, machine, ...rest] = JSON.parse(await readFile(file, "utf8"));
+    expect([auto.key, machine.key]).toEqual([
+      expect.stringContaining("; auto; "),
+      expect.stringContaining("; machine; "),
+    ]);
+    expect(rest).toEqual([]);
+    const sizes = [1, 2, 4, 8].map((size) => ({ form: "machine", size }));
+    expect(machine.plan).toEqual({ variants: [{ form: "portable" }, ...sizes], byCount: [1, 2, 3, 3, 4, 4, 4, 4] });
     // A plan that no measurement would give shows that it is read.
-    await writeFile(file, JSON.stringify({ ...chosen, plan: { ...chosen.plan, byCount: new Array(8).fill(0) } }));
+    const changed = { ...machine, plan: { ...machine.plan, byCount: new Array(8).fill(0) } };
+    await writeFile(file, JSON.stringify([auto, changed]));
     expect((await (await serve(bundle, "machine")).predict(8))[0]!.form).toBe("portable");
-    await writeFile(file, JSON.stringify(chosen).slice(0, 40));
+    await writeFile(file, JSON.stringify([changed]).slice(0, 40));
     expect((await (await serve(bundle, "machine")).predict(8))[0]!.form).toBe("machine");
   });
 });

@@ -1,8 +1,8 @@
 import { readFile, stat } from "node:fs/promises";
 import { type Command, InvalidArgumentError } from "commander";
+import { statementOf } from "../../base/error-transfer.ts";
 import { isPipelineError, PipelineError } from "../../base/errors.ts";
 import { expandHome } from "../../base/home-path.ts";
-import { statementOf } from "../../experiments/error-transfer.ts";
 import { type Classification, Classifier } from "../../inference/classifier.ts";
 import { createWorkerPredictor } from "../../inference/predictor.ts";
 import { topK } from "../../inference/softmax.ts";

@@ -1,8 +1,8 @@
 import type { Command } from "commander";
+import { statementOf } from "../../base/error-transfer.ts";
 import { isPipelineError, PipelineError } from "../../base/errors.ts";
 import type { LoadedConfig } from "../../config/load.ts";
 import { fetchConfiguredDataset } from "../../experiments/configured-dataset.ts";
-import { statementOf } from "../../experiments/error-transfer.ts";
 import { modelsDirectory } from "../../experiments/run-folder.ts";
 import { type Bundle, newestBundle, readBundle } from "../../inference/bundle.ts";
 import { createLogger } from "../../observability/logger.ts";

@@ -1,4 +1,3 @@
-import { setImmediate } from "node:timers/promises";
 import { PipelineError } from "../../base/errors.ts";
 
 /** Pixels as sharp takes them: rows from the top, channels interleaved. */
@@ -35,51 +34,33 @@ export function readBmpHeader(bytes: Uint8Array): BmpHeader {
   return layoutOf(bytes);
 }
 
-/** Pixels from one pause to the next: some milliseconds. */
-const pixelsATurn = 131_072;
-
 /**
- * Decodes an uncompressed Windows bitmap (1, 4 or 8 bits with a palette, 24 or 32 bits) on the calling thread, which does
- * other things in between. The caller has checked that width times height is within its limit.
+ * Decodes an uncompressed Windows bitmap (1, 4 or 8 bits with a palette, 24 or 32 bits) on the calling thread. The caller has
+ * checked that width times height is within its limit.
  */
-export async function decodeBmp(bytes: Uint8Array): Promise<RawImage> {
+export function decodeBmp(bytes: Uint8Array): RawImage {
   const layout = layoutOf(bytes);
   const { width, height, bits, offset, hasAlpha } = layout;
   const stride = 4 * Math.ceil((width * bits) / 32);
   if (offset + stride * height > bytes.length) throw corrupt("the pixels end before the last row");
   const channels = hasAlpha ? 4 : 3;
   const data = new Uint8Array(width * height * channels);
-  let turn = pixelsATurn;
   for (let y = 0; y < height; y++) {
     const row = offset + stride * (layout.topDown ? y : height - 1 - y);
-    for (let from = 0; from < width; ) {
-      const until = Math.min(width, from + turn);
-      copyPixels(bytes, layout, { row, from, until }, data.subarray((y * width + from) * channels));
-      turn -= until - from;
-      from = until;
-      if (turn > 0) continue;
-      await setImmediate();
-      turn = pixelsATurn;
-    }
+    copyRow(bytes, layout, row, data.subarray(y * width * channels));
   }
   return { data, width, height, channels };
 }
 
-interface Span {
-  /** Where the row begins in the file. */
-  readonly row: number;
-  readonly from: number;
-  readonly until: number;
-}
-
-function copyPixels(
+/** @param row where it begins in the file */
+function copyRow(
   bytes: Uint8Array,
-  { bits, paletteOffset, paletteSize, hasAlpha }: Layout,
-  { row, from, until }: Span,
+  { width, bits, paletteOffset, paletteSize, hasAlpha }: Layout,
+  row: number,
   data: Uint8Array,
 ): void {
   let out = 0;
-  for (let x = from; x < until; x++) {
+  for (let x = 0; x < width; x++) {
     let at: number;
     if (bits >= 24) {
       at = row + x * (bits / 8);

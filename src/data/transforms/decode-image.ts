@@ -23,7 +23,7 @@ export const defaultImageLimits = {
   timeoutSeconds: 10,
 } as const satisfies Required<ImageLimits>;
 
-/** BMP is decoded on the calling thread, bit by bit, so that its images must not be large. */
+/** BMP is decoded on the calling thread, so that its images must not be large. */
 const maxBmpPixels = 4_000_000;
 
 /**
@@ -39,6 +39,20 @@ export async function decodeImage(
   size: ImageSize,
   limits: ImageLimits = {},
 ): Promise<Tensor<"uint8">> {
+  const image = await decodeByLibrary(bytes, size, limits);
+  return image ?? decodeHere(bytes, size, { ...defaultImageLimits, ...limits });
+}
+
+/**
+ * What decodeImage does, unless it would keep the calling thread busy for long: the library has threads of its own.
+ * @returns undefined for a BMP and for a JPEG that is not sound
+ * @throws what decodeImage throws
+ */
+export async function decodeByLibrary(
+  bytes: Uint8Array,
+  size: ImageSize,
+  limits: ImageLimits = {},
+): Promise<Tensor<"uint8"> | undefined> {
   const bounds = { ...defaultImageLimits, ...limits };
   if (bytes.length === 0) {
     throw new PipelineError("IMAGE_EMPTY", "the image file is empty", { remedy: "send the bytes of an image" });
@@ -51,12 +65,24 @@ export async function decodeImage(
     );
   }
   harden();
-  try {
-    return await decode(bytes, size, bounds);
-  } catch (error) {
-    if (!isPipelineError(error, "IMAGE_CORRUPT") || !isJpeg(bytes)) throw error;
-    return decodeMended(bytes, size, { bounds, error });
-  }
+  if (isBmp(bytes)) return undefined;
+  const outcome = await decodeOrError(bytes, size, bounds);
+  if (isPipelineError(outcome, "IMAGE_CORRUPT") && isJpeg(bytes)) return undefined;
+  return imageOf(outcome);
+}
+
+async function decodeHere(bytes: Uint8Array, size: ImageSize, bounds: Required<ImageLimits>): Promise<Tensor<"uint8">> {
+  const outcome = await decodeOrError(bytes, size, bounds);
+  return imageOf(
+    isPipelineError(outcome, "IMAGE_CORRUPT") && isJpeg(bytes)
+      ? await decodeMended(bytes, size, { bounds, error: outcome })
+      : outcome,
+  );
+}
+
+function imageOf(outcome: Tensor<"uint8"> | PipelineError): Tensor<"uint8"> {
+  if (isPipelineError(outcome)) throw outcome;
+  return outcome;
 }
 
 /** Decodes a JPEG with slips that leave every pixel whole; what is truncated or damaged as well fails again. */
@@ -64,7 +90,7 @@ async function decodeMended(
   bytes: Uint8Array,
   size: ImageSize,
   { bounds, error: first }: { readonly bounds: Required<ImageLimits>; readonly error: PipelineError },
-): Promise<Tensor<"uint8">> {
+): Promise<Tensor<"uint8"> | PipelineError> {
   const deadline = performance.now() + bounds.timeoutSeconds * 1000;
   const mended = mendJpeg(bytes);
   let jpeg = mended ?? bytes;
@@ -85,7 +111,6 @@ async function decodeMended(
     jpeg = next.jpeg;
     from = next.at;
   }
-  if (isPipelineError(outcome)) throw outcome;
   return outcome;
 }
 
@@ -141,15 +166,21 @@ async function decode(
 async function open(bytes: Uint8Array, options: SharpOptions & { readonly limitInputPixels: number }): Promise<Sharp> {
   if (!isBmp(bytes)) {
     const image = sharp(bytes, options);
+    if (!shrinksWhileLoading(bytes)) return image;
     const { width, height } = await image.metadata();
-    // Taking the whole area keeps the JPEG and WebP decoders from shrinking while they load, each in its own way; the
-    // rows still stream. Before autoOrient, since the header knows the size as it is stored.
+    // Taking the whole area keeps the decoder from shrinking in its own way; the rows still stream. Before autoOrient,
+    // since the header knows the size as it is stored.
     return image.extract({ left: 0, top: 0, width, height });
   }
   const header = readBmpHeader(bytes);
   requirePixels(header.width, header.height, Math.min(maxBmpPixels, options.limitInputPixels));
-  const { data, ...raw } = await decodeBmp(bytes);
+  const { data, ...raw } = decodeBmp(bytes);
   return sharp(data, { ...options, raw });
+}
+
+/** The loaders of JPEG and WebP can; the header is looked at in vain for a PNG, which is the other usual format. */
+function shrinksWhileLoading(bytes: Uint8Array): boolean {
+  return bytes[0] !== 0x89;
 }
 
 async function requireStatedPixels(bytes: Uint8Array, maxPixels: number): Promise<void> {

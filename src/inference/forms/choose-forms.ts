@@ -50,13 +50,19 @@ const agreementSlack = 0.1;
 const trialTimeoutMs = 120_000;
 const choiceFile = "forms-chosen.json";
 
-const choiceSchema = z.object({
-  key: z.string(),
-  plan: z.object({
-    variants: z.array(z.object({ form: z.enum(formNames), size: z.int().min(1).optional() })).min(1),
-    byCount: z.array(z.int().min(0)),
+/** Choices that are kept for one bundle: machines and settings that share its folder. */
+const mostChoices = 16;
+
+const choicesSchema = z.array(
+  z.object({
+    key: z.string(),
+    plan: z.object({
+      variants: z.array(z.object({ form: z.enum(formNames), size: z.int().min(1).optional() })).min(1),
+      byCount: z.array(z.int().min(0)),
+    }),
   }),
-});
+);
+type Choice = z.output<typeof choicesSchema>[number];
 
 /**
  * Chooses the forms that serve a bundle, by measurement; what was chosen is kept beside the bundle, for this processor and
@@ -69,8 +75,9 @@ export async function chooseForms(options: ChooseFormsOptions): Promise<ChosenFo
   if (variants.length === 1) return { plan: portablePlan, trial: undefined };
   const key = keyOf(options);
   const file = join(bundle.directory, choiceFile);
-  const known = await readChoice(file, key);
-  if (known !== undefined) return { plan: known, trial: undefined };
+  const choices = await readChoices(file);
+  const known = choices.find((each) => each.key === key);
+  if (known !== undefined) return { plan: known.plan, trial: undefined };
   const trial = await tried(options, variants);
   if (trial === undefined && choice === "auto") return { plan: portablePlan, trial };
   if (trial === undefined) throw unusable(options);
@@ -78,7 +85,8 @@ export async function chooseForms(options: ChooseFormsOptions): Promise<ChosenFo
     options.warn(`the form ${nameOf(variant)} of ${bundle.metadata.name} is not used: ${reason}`);
   }
   const plan = choice === "auto" ? trial.plan : forced(trial, options);
-  await replaceFile(file, `${JSON.stringify({ key, plan }, undefined, 2)}\n`).catch((error: unknown) => {
+  const kept = [{ key, plan }, ...choices].slice(0, mostChoices);
+  await replaceFile(file, `[\n${kept.map((each) => JSON.stringify(each)).join(",\n")}\n]\n`).catch((error: unknown) => {
     // On a disk that is full or read-only the next start measures again.
     if (!isPipelineError(error, "STORAGE_FAILED")) throw error;
   });
@@ -87,8 +95,10 @@ export async function chooseForms(options: ChooseFormsOptions): Promise<ChosenFo
 
 function candidates({ choice, int8, bundle, maxBatchSize, warn }: ChooseFormsOptions): FormVariant[] {
   const variants: FormVariant[] = [{ form: "portable" }];
-  if (choice === "auto" || choice === "machine")
-    variants.push(...batchLadder(maxBatchSize).map((size) => ({ form: "machine" as const, size })));
+  // Where no other form may run the small batches, a lone image is not worth a run for eight.
+  const ladder = { auto: 8, machine: 1, portable: undefined, int8: undefined }[choice];
+  if (ladder !== undefined)
+    variants.push(...batchLadder(maxBatchSize, ladder).map((size) => ({ form: "machine" as const, size })));
   if (choice === "int8" && int8 === undefined) {
     throw new PipelineError("INVALID_ARGUMENT", `serving.form is int8, but ${bundle.metadata.name} has no such form`, {
       remedy: `make it with \`cifar quantize ${bundle.metadata.name}\`, or set serving.form=auto`,
@@ -110,16 +120,15 @@ function keyOf({ bundle, int8, choice, threads, maxBatchSize, version }: ChooseF
   return [version, process.versions.node, processor, threads, maxBatchSize, choice, ...models].join("; ");
 }
 
-async function readChoice(file: string, key: string): Promise<FormPlan | undefined> {
+/** The newest first. */
+async function readChoices(file: string): Promise<readonly Choice[]> {
   const text = await readFile(file, "utf8").catch(ignoreMissing);
-  if (text === undefined) return undefined;
+  if (text === undefined) return [];
   try {
-    const parsed = choiceSchema.safeParse(JSON.parse(text));
-    if (!parsed.success || parsed.data.key !== key) return undefined;
-    const { variants, byCount } = parsed.data.plan;
-    return byCount.every((place) => place < variants.length) ? { variants, byCount } : undefined;
+    const { data = [] } = choicesSchema.safeParse(JSON.parse(text));
+    return data.filter(({ plan: { variants, byCount } }) => byCount.every((place) => place < variants.length));
   } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
+    if (error instanceof SyntaxError) return [];
     throw error;
   }
 }

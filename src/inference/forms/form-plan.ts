@@ -26,10 +26,10 @@ export interface FormCost extends FormVariant {
 
 export const portablePlan: FormPlan = { variants: [{ form: "portable" }], byCount: [] };
 
-/** Sizes of batches that are worth a variant of their own: 8, 16, 32 and so on up to the largest batch. */
-export function batchLadder(maxBatchSize: number): number[] {
+/** Sizes of batches that are worth a variant of their own: `from`, twice as many and so on up to the largest batch. */
+export function batchLadder(maxBatchSize: number, from = 8): number[] {
   const sizes: number[] = [];
-  for (let size = 8; size < maxBatchSize; size *= 2) sizes.push(size);
+  for (let size = from; size < maxBatchSize; size *= 2) sizes.push(size);
   return [...sizes, maxBatchSize];
 }
 

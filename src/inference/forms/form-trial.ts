@@ -94,7 +94,8 @@ function best(logits: Float32Array, image: number, classCount: number): number {
 async function timed(runners: readonly FormRunner[], options: FormTrialOptions): Promise<FormCost[]> {
   const { sample, maxBatchSize, budgetMs = 150, clock = () => performance.now() } = options;
   const costs: FormCost[] = [];
-  for (const size of [1, ...batchLadder(maxBatchSize)]) {
+  const sizes = new Set([1, ...batchLadder(maxBatchSize), ...runners.flatMap(({ variant }) => variant.size ?? [])]);
+  for (const size of [...sizes].sort((a, b) => a - b)) {
     const contestants = runners.filter(({ variant }) => variant.size === undefined || variant.size === size);
     const times = contestants.map((): number[] => []);
     const images = imagesFrom(sample, 0, size);

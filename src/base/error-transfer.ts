@@ -1,6 +1,6 @@
-import { type ErrorCode, errorCodes } from "../base/error-codes.ts";
-import { isPipelineError, PipelineError } from "../base/errors.ts";
-import { storageError } from "../base/storage-error.ts";
+import { type ErrorCode, errorCodes } from "./error-codes.ts";
+import { isPipelineError, PipelineError } from "./errors.ts";
+import { storageError } from "./storage-error.ts";
 
 /** An error in a form that can pass between threads and into JSON. */
 export interface TransferredError {
