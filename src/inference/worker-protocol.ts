@@ -1,6 +1,3 @@
-import type { TransferredError } from "../base/error-transfer.ts";
-import type { ImageLimits } from "../data/transforms/decode-image.ts";
-import type { ImageSize } from "../data/transforms/image-size.ts";
 import type { FormPlan, FormVariant } from "./forms/form-plan.ts";
 import type { FormTrial } from "./forms/form-trial.ts";
 import type { Preprocessing } from "./preprocess.ts";
@@ -49,23 +46,3 @@ export interface FormTrialData extends WorkerModel {
 export type FormTrialReply =
   | ({ readonly type: "tried" } & FormTrial)
   | { readonly type: "failed"; readonly message: string };
-
-/** What an image decoder and its thread say to each other. */
-export type DecodeCommand =
-  | {
-      readonly type: "decode";
-      readonly id: number;
-      /** The file, moved to the thread. */
-      readonly bytes: Uint8Array<ArrayBuffer>;
-      readonly size: ImageSize;
-      readonly limits: ImageLimits;
-    }
-  | { readonly type: "close" };
-
-export type DecodeReply =
-  | {
-      readonly id: number;
-      /** 3 * height * width bytes. */
-      readonly data: Uint8Array;
-    }
-  | { readonly id: number; readonly error: TransferredError };

@@ -4,8 +4,6 @@ import { PipelineError } from "../base/errors.ts";
 export interface AdmissionLimits {
   readonly maxRequestsInFlight: number;
   readonly maxBytesInFlight: number;
-  /** What a body of unknown length counts as. */
-  readonly maxUploadBytes: number;
 }
 
 /**
@@ -27,9 +25,10 @@ export class Admission {
 
   /** An onRequest hook. @throws QUEUE_FULL */
   readonly enter = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
-    const { maxRequestsInFlight, maxBytesInFlight, maxUploadBytes } = this.#limits;
+    const { maxRequestsInFlight, maxBytesInFlight } = this.#limits;
     const length = Number(request.headers["content-length"]);
-    const bytes = Number.isSafeInteger(length) && length >= 0 ? length : maxUploadBytes;
+    // A body of unknown length counts as the longest that the route takes.
+    const bytes = Number.isSafeInteger(length) && length >= 0 ? length : request.routeOptions.bodyLimit!;
     // One request alone may always enter: its own size has a limit of its own.
     const full =
       this.#requests >= maxRequestsInFlight || (this.#requests > 0 && this.#bytes + bytes > maxBytesInFlight);

@@ -16,6 +16,7 @@ import { apiDescription } from "./api-description.ts";
 import { dashboardRoutes } from "./dashboard/routes.ts";
 import { type AppDependencies, defaultServingLimits, type RouteContext } from "./dependencies.ts";
 import { FeedbackLog } from "./feedback-log.ts";
+import { parseJsonBodies } from "./json/json-bodies.ts";
 import { PredictionService } from "./prediction-service.ts";
 import { feedbackRoute } from "./routes/feedback.ts";
 import { healthRoutes } from "./routes/health.ts";
@@ -95,6 +96,7 @@ export async function createApp(dependencies: AppDependencies): Promise<FastifyI
     );
   });
 
+  parseJsonBodies(app);
   // No route takes plain text.
   app.removeContentTypeParser("text/plain");
   // Bytes of an image, or JSON with binary tensor data behind it.

@@ -1,4 +1,5 @@
 import type { Readable } from "node:stream";
+import { setImmediate } from "node:timers/promises";
 import type { FastifyRequest } from "fastify";
 import { isPipelineError, PipelineError } from "../base/errors.ts";
 import { mediaTypeError } from "../http/media-type.ts";
@@ -6,6 +7,11 @@ import { mediaTypeError } from "../http/media-type.ts";
 export interface UploadLimits {
   readonly maxBytes: number;
   readonly maxFiles: number;
+}
+
+/** Of a body with several images: as many bytes as two of the largest have in base64. */
+export function batchBodyLimit({ maxUploadBytes }: { readonly maxUploadBytes: number }): number {
+  return Math.ceil((2 * maxUploadBytes * 4) / 3) + 64 * 1024;
 }
 
 /**
@@ -24,7 +30,7 @@ export async function readImages(
     return [request.body];
   }
   if (request.headers["content-type"]?.toLowerCase().startsWith("application/json")) {
-    return fromJson(request.body).map((text, index) => decodeBase64(text, index, limits.maxBytes));
+    return decodeBase64(fromJson(request.body), limits.maxBytes);
   }
   throw mediaTypeError(request);
 }
@@ -37,6 +43,7 @@ async function readForm(
   const images: Uint8Array[] = [];
   let other: string | undefined;
   let isText = false;
+  let left = request.routeOptions.bodyLimit!;
   const one = maxFiles === 1;
   const tooMany = (cause?: unknown) =>
     new PipelineError("REQUEST_INVALID", `the request has more than ${one ? "one file" : `${maxFiles} files`}`, {
@@ -48,7 +55,10 @@ async function readForm(
     const limits = { fileSize: maxBytes, files: maxFiles + 1, fields: 20, parts: maxFiles + 21, fieldSize: 4096 };
     for await (const part of request.parts({ limits })) {
       if (part.type === "file" && part.fieldname === field) {
-        images.push(await part.toBuffer());
+        const image = await part.toBuffer();
+        left -= image.length;
+        if (left < 0) throw tooManyBytes(request.routeOptions.bodyLimit!);
+        images.push(image);
         if (images.length > maxFiles) throw tooMany();
       } else {
         other ??= part.type === "file" ? `a file in ${quoted(part.fieldname)}` : `text in ${quoted(part.fieldname)}`;
@@ -71,21 +81,37 @@ async function readForm(
   return images;
 }
 
-const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}(?:==)?|[A-Za-z0-9+/]{3}=?)?$/;
+const largeText = 65_536;
 
-/** Strict: Buffer.from would skip what is no base64. */
-export function decodeBase64(text: string, index: number, maxBytes: number): Uint8Array {
-  const comma = text.startsWith("data:") ? text.slice(0, 200).indexOf(";base64,") : -1;
-  const data = comma === -1 ? text : text.slice(comma + ";base64,".length);
-  if (data.length > Math.ceil(maxBytes / 3) * 4) throw tooLarge(maxBytes);
-  if (!base64.test(data)) {
-    throw new PipelineError("REQUEST_INVALID", `image ${index} is no base64`, {
-      remedy: "encode the bytes of the image file in base64, without line breaks",
-    });
+/** No group is repeated: a regular expression that comes back to each would overflow its stack on megabytes. */
+const base64 = /^[A-Za-z0-9+/]*(={0,2})$/;
+
+function isBase64(text: string): boolean {
+  const padding = base64.exec(text)?.[1]?.length;
+  if (padding === undefined) return false;
+  return padding === 0 ? text.length % 4 !== 1 : text.length % 4 === 0;
+}
+
+/** Strict: Buffer.from would skip what is no base64. Large ones are looked at and decoded in turns of their own. */
+export async function decodeBase64(texts: readonly string[], maxBytes: number): Promise<readonly Uint8Array[]> {
+  const files: Uint8Array[] = [];
+  for (const [index, text] of texts.entries()) {
+    const comma = text.startsWith("data:") ? text.slice(0, 200).indexOf(";base64,") : -1;
+    const data = comma === -1 ? text : text.slice(comma + ";base64,".length);
+    if (data.length > Math.ceil(maxBytes / 3) * 4) throw tooLarge(maxBytes);
+    const pause = async () => data.length > largeText && (await setImmediate());
+    await pause();
+    if (!isBase64(data)) {
+      throw new PipelineError("REQUEST_INVALID", `image ${index} is no base64`, {
+        remedy: "encode the bytes of the image file in base64, without line breaks",
+      });
+    }
+    await pause();
+    const bytes = Buffer.from(data, "base64");
+    if (bytes.length > maxBytes) throw tooLarge(maxBytes);
+    files.push(bytes);
   }
-  const bytes = Buffer.from(data, "base64");
-  if (bytes.length > maxBytes) throw tooLarge(maxBytes);
-  return bytes;
+  return files;
 }
 
 /** Reads a file part to its end without keeping it, so that the next part can come. */
@@ -93,6 +119,12 @@ async function drain(stream: Readable): Promise<void> {
   stream.resume();
   await new Promise<void>((resolve, reject) => {
     stream.once("end", resolve).once("close", resolve).once("error", reject);
+  });
+}
+
+function tooManyBytes(limit: number): PipelineError {
+  return new PipelineError("REQUEST_TOO_LARGE", `the images of the request have more than ${limit} bytes together`, {
+    remedy: "send them in several requests",
   });
 }
 

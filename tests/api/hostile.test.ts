@@ -8,7 +8,7 @@ import { createLogger } from "../../src/observability/logger.ts";
 import { predictionSchema } from "../../src/serving/schemas.ts";
 import { type RunningServer, startServer } from "../../src/serving/server.ts";
 import { fuzzSeeds, hostileFiles } from "./hostile-files.ts";
-import { serveBundle } from "./served.ts";
+import { largestLag, serveBundle } from "./served.ts";
 import { writeTinyBundle } from "./tiny-bundle.ts";
 
 let root: string;
@@ -49,31 +49,22 @@ describe("a stranger's files", () => {
     expect(entries.length).toBeGreaterThanOrEqual(60);
   });
 
-  it.each(entries)("%s: an answer or a well-formed 4xx, soon", async (_name, { expect: expected, make }) => {
-    const file = await make();
-    const started = performance.now();
-    const outcome = await send(file);
+  it.each(entries)("%s: an answer or a well-formed 4xx", async (_name, { expect: expected, make }) => {
+    const outcome = await send(await make());
     if (expected !== "either") expect(outcome).toBe(expected);
-    expect(performance.now() - started).toBeLessThan(3000);
   });
 
   it("one after the other and eight at a time leave the event loop free: the largest lags are reported", async () => {
     const served = await serveBundle(bundle, { cwd: root, settings: ["monitoring.log_dir=logs"] });
     onTestFinished(() => served.kill());
-    const largestLag = async (): Promise<number> => {
-      const text = await (await fetch(`${served.url}/metrics`)).text();
-      const [, seconds] = /^nodejs_eventloop_lag_seconds\{statistic="max"\} (\S+)$/m.exec(text) ?? [];
-      expect(seconds).toBeDefined();
-      return Number(seconds) * 1000;
-    };
     const files = await Promise.all(entries.map(async ([name, { make }]) => ({ name, file: await make() })));
     // The first round compiles code and fills caches.
     for (const { file } of files) await send(file, served.url);
-    await largestLag();
+    await largestLag(served.url);
     const lags: { readonly name: string; readonly ms: number }[] = [];
     for (const { name, file } of files) {
       await send(file, served.url);
-      lags.push({ name, ms: await largestLag() });
+      lags.push({ name, ms: await largestLag(served.url) });
     }
     const queue = [...files];
     await Promise.all(
@@ -81,7 +72,7 @@ describe("a stranger's files", () => {
         for (let next = queue.shift(); next !== undefined; next = queue.shift()) await send(next.file, served.url);
       }),
     );
-    const together = await largestLag();
+    const together = await largestLag(served.url);
     const worst = lags.toSorted((a, b) => b.ms - a.ms).slice(0, 3);
     process.stdout.write(
       `largest lags of the event loop: ${worst.map(({ name, ms }) => `${ms.toFixed(1)} ms (${name})`).join(", ")}; ` +

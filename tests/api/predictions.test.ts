@@ -182,6 +182,25 @@ describe("POST /predict/batch", () => {
     expect(expectError(json, 400, "REQUEST_INVALID")).toContain("image 1 is no base64");
   });
 
+  it("refuses more bytes than allowed, though each file may be that large", async () => {
+    const four = new Array(4).fill(Buffer.alloc(90_000));
+    const response = await post("/predict/batch", formBody(four.map((file) => imagePart(file))), {
+      "content-type": formType,
+    });
+    expect(expectError(response, 413, "REQUEST_TOO_LARGE")).toContain("bytes together");
+  });
+
+  it("takes a large image in base64", async () => {
+    const pixels = Buffer.from(Uint8Array.from({ length: 3 * 170 * 170 }, (_, i) => (i * 7919) % 253));
+    const file = await sharp(pixels, { raw: { width: 170, height: 170, channels: 3 } })
+      .png({ compressionLevel: 0 })
+      .toBuffer();
+    expect(file.length).toBeGreaterThan(80_000);
+    const { all_probabilities: expected } = await reference(file);
+    const response = await post("/predict", { image: file.toString("base64") });
+    expect(response.json().all_probabilities).toEqual(expected);
+  });
+
   it("refuses more images than allowed", async () => {
     const five = new Array(5).fill(images[0]!);
     const form = await post("/predict/batch", formBody(five.map((image) => imagePart(image))), {

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { expect } from "vitest";
 
 const cli = fileURLToPath(new URL("../../bin/cifar.mjs", import.meta.url));
 
@@ -39,4 +40,12 @@ export async function serveBundle(
     await ended;
   };
   return { url, child, folder: cwd, ended, kill };
+}
+
+/** Of the event loop since it was asked the last time, in ms. */
+export async function largestLag(url: string): Promise<number> {
+  const text = await (await fetch(`${url}/metrics`)).text();
+  const [, seconds] = /^nodejs_eventloop_lag_seconds\{statistic="max"\} (\S+)$/m.exec(text) ?? [];
+  expect(seconds).toBeDefined();
+  return Number(seconds) * 1000;
 }

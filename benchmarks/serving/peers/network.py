@@ -3,34 +3,17 @@
 import io
 import json
 import struct
+import sys
 from pathlib import Path
 
 import numpy
 import torch
 import torchvision
 from PIL import Image
-from torch import nn
 from torchvision import transforms
 
-
-def unit(inputs, outputs):
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU())
-
-
-class Residual(nn.Module):
-    def __init__(self, channels):
-        super().__init__()
-        self.branch = nn.Sequential(unit(channels, channels), unit(channels, channels))
-
-    def forward(self, x):
-        return x + self.branch(x)
-
-
-def resnet9():
-    """As src/models/resnet9.ts."""
-    body = [unit(3, 64), unit(64, 128), nn.MaxPool2d(2), Residual(128), unit(128, 256), nn.MaxPool2d(2)]
-    body += [unit(256, 512), nn.MaxPool2d(2), Residual(512), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10)]
-    return nn.Sequential(*body)
+sys.path.append(str(Path(__file__).parents[2] / "peers"))
+from networks import resnet9  # noqa: E402
 
 
 def read_safetensors(path):

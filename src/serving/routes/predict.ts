@@ -22,7 +22,7 @@ import {
   predictQuerySchema,
   timeoutHeaderSchema,
 } from "../schemas.ts";
-import { readImages } from "../upload.ts";
+import { batchBodyLimit, readImages } from "../upload.ts";
 
 const rawTypes = ["image/*", "application/octet-stream"] as const;
 const failures = errorResponses(400, 401, 403, 404, 408, 413, 415, 421, 429, 500, 503);
@@ -86,8 +86,7 @@ export const predictRoutes = (
       url: "/predict/batch",
       config: { access: "predict" },
       onRequest: admission.enter,
-      // As many bytes as four of the largest images, in base64.
-      bodyLimit: Math.ceil((4 * limits.maxUploadBytes * 4) / 3) + 64 * 1024,
+      bodyLimit: batchBodyLimit(limits),
       schema: {
         summary: "Classify several images",
         description:

@@ -4,6 +4,9 @@ import { PipelineError } from "../../base/errors.ts";
 import { mediaTypeError } from "../../http/media-type.ts";
 import { type InferRequest, inferRequestSchema } from "./schemas.ts";
 
+/** It describes tensors; their data follow it. */
+const mostJsonBytes = 64 * 1024;
+
 export interface InferBody {
   readonly request: InferRequest;
   readonly binary: Uint8Array;
@@ -27,6 +30,11 @@ export function inferBody(request: FastifyRequest): InferBody {
   if (!(length > 0 && length <= body.length)) {
     throw new PipelineError("REQUEST_INVALID", "the header Inference-Header-Content-Length is missing or wrong", {
       remedy: `send the length of the JSON, from 1 to ${body.length}`,
+    });
+  }
+  if (length > mostJsonBytes) {
+    throw new PipelineError("REQUEST_INVALID", `the JSON before the binary data has ${length} bytes`, {
+      remedy: `send at most ${mostJsonBytes}, and the data behind it`,
     });
   }
   let value: unknown;

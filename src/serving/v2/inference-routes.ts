@@ -8,6 +8,7 @@ import type { RouteContext } from "../dependencies.ts";
 import type { LoadedModel } from "../model-repository.ts";
 import type { PredictionService } from "../prediction-service.ts";
 import { imageBytesSchema } from "../schemas.ts";
+import { batchBodyLimit } from "../upload.ts";
 import { inferBody } from "./binary-body.ts";
 import {
   inferHeadersSchema,
@@ -73,7 +74,7 @@ export const v2InferenceRoutes = (
         url: `${prefix}/infer`,
         config: { access: "predict" },
         onRequest: admission.enter,
-        bodyLimit: Math.ceil((4 * limits.maxUploadBytes * 4) / 3) + 64 * 1024,
+        bodyLimit: batchBodyLimit(limits),
         schema: {
           summary: "Inference",
           description:
@@ -99,7 +100,7 @@ export const v2InferenceRoutes = (
             reply,
             selectorOf(request.params),
             async ({ bundle, classifier }) => {
-              const images = readInput(body, {
+              const images = await readInput(body, {
                 preprocessing: bundle.metadata.preprocessing,
                 maxImages: limits.maxImagesPerRequest,
                 maxBytesPerImage: limits.maxUploadBytes,

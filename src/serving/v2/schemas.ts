@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { isPackedBytes, type PackedBytes } from "../json/compact-json.ts";
 import { timeoutHeaderSchema } from "../schemas.ts";
 
 // Open Inference Protocol, version 2: https://github.com/kserve/open-inference-protocol, with the extensions
@@ -26,6 +27,12 @@ export const modelReadySchema = z.object({ name: z.string(), ready: z.boolean() 
 
 const parameters = z.record(z.string().max(200), z.union([z.string(), z.number(), z.boolean()])).optional();
 
+/** Pixels of a large body come packed. */
+export type TensorData = readonly unknown[] | PackedBytes;
+const tensorData = z
+  .unknown()
+  .refine((value) => Array.isArray(value) || isPackedBytes(value), "Invalid input: expected array");
+
 export const inferRequestSchema = z
   .object({
     id: z.string().max(200).optional(),
@@ -37,10 +44,11 @@ export const inferRequestSchema = z
           shape: z.array(z.number().int().nonnegative()).max(8),
           datatype: z.string(),
           parameters,
-          data: z
-            .array(z.unknown())
-            .optional()
-            .meta({ description: "Numbers, flat or nested; base64 of image files for BYTES" }),
+          data: tensorData.optional().meta({
+            type: "array",
+            items: {},
+            description: "Numbers, flat or nested; base64 of image files for BYTES",
+          }),
         }),
       )
       .min(1)

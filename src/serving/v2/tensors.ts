@@ -2,8 +2,9 @@ import { PipelineError } from "../../base/errors.ts";
 import type { Classification } from "../../inference/classifier.ts";
 import type { Preprocessing } from "../../inference/preprocess.ts";
 import { type Tensor, tensor } from "../../tensor/tensor.ts";
+import { isPackedBytes, type PackedBytes } from "../json/compact-json.ts";
 import { decodeBase64 } from "../upload.ts";
-import type { InferRequest } from "./schemas.ts";
+import type { InferRequest, TensorData } from "./schemas.ts";
 
 /** What an infer request gives for one image: its file, or its pixels at the model's size. */
 export type InferImage =
@@ -22,7 +23,7 @@ export interface ReadInputOptions {
  * The images of the input "images": UINT8 [N, 3, height, width], values 0 to 255, or BYTES [N], an image file each.
  * @throws REQUEST_INVALID, IMAGE_TOO_LARGE
  */
-export function readInput(request: InferRequest, options: ReadInputOptions): readonly InferImage[] {
+export async function readInput(request: InferRequest, options: ReadInputOptions): Promise<readonly InferImage[]> {
   const [input, ...others] = request.inputs;
   if (input === undefined || others.length > 0 || input.name !== "images") {
     const names = request.inputs.map(({ name }) => quoted(name)).join(", ");
@@ -34,7 +35,8 @@ export function readInput(request: InferRequest, options: ReadInputOptions): rea
   }
   const size = input.parameters?.binary_data_size;
   const binary = size === undefined ? undefined : takeBinary(size, options.binary);
-  if ((binary === undefined) === (input.data === undefined)) {
+  const data = input.data as TensorData | undefined;
+  if ((binary === undefined) === (data === undefined)) {
     throw invalid("the input needs either data or the parameter binary_data_size", "send one of them");
   }
   switch (input.datatype) {
@@ -45,7 +47,7 @@ export function readInput(request: InferRequest, options: ReadInputOptions): rea
         throw invalid(`the shape is [${input.shape}]`, `send [N, ${shape.join(", ")}]`);
       }
       const length = 3 * height * width;
-      const pixels = binary ?? flattenBytes(input.data!, [count, ...shape]);
+      const pixels = binary ?? flattenBytes(data!, [count, ...shape]);
       if (pixels.length !== count * length) throw invalid(`got ${pixels.length} values`, `send ${count * length}`);
       return Array.from({ length: count }, (_, n) => ({
         kind: "pixels",
@@ -55,9 +57,7 @@ export function readInput(request: InferRequest, options: ReadInputOptions): rea
     case "BYTES": {
       if (rest.length > 0) throw invalid(`the shape is [${input.shape}]`, "send [N]");
       const files =
-        binary === undefined
-          ? flattenStrings(input.data!).map((text, index) => decodeBase64(text, index, options.maxBytesPerImage))
-          : splitBytes(binary);
+        binary === undefined ? await decodeBase64(flattenStrings(data!), options.maxBytesPerImage) : splitBytes(binary);
       if (files.length !== count) throw invalid(`got ${files.length} elements`, `send ${count}, as the shape says`);
       return files.map((bytes) => ({ kind: "encoded", bytes }));
     }
@@ -153,8 +153,9 @@ function takeBinary(size: string | number | boolean, body: Uint8Array): Uint8Arr
 }
 
 /** Values of UINT8 data: flat, or nested as the shape says. */
-function flattenBytes(data: readonly unknown[], shape: readonly number[]): Uint8Array {
+function flattenBytes(data: TensorData, shape: readonly number[]): Uint8Array {
   const length = shape.reduce((product, size) => product * size, 1);
+  if (isPackedBytes(data)) return unpacked(data, shape);
   if (data.length > 0 && !Array.isArray(data[0])) return bytesOf(data, length);
   const out = new Uint8Array(length);
   const [last = 0, ...outer] = [...shape].reverse();
@@ -178,6 +179,11 @@ function flattenBytes(data: readonly unknown[], shape: readonly number[]): Uint8
   return out;
 }
 
+function unpacked({ bytes, shape: found }: PackedBytes, shape: readonly number[]): Uint8Array {
+  if (found.length === 1 || found.join() === shape.join()) return bytes;
+  throw invalid(`data is nested as [${found}]`, `send flat data, or nested as [${shape}]`);
+}
+
 function bytesOf(values: readonly unknown[], length: number): Uint8Array {
   if (values.length !== length) throw invalid(`data has ${values.length} values`, `send ${length}, as the shape says`);
   const out = new Uint8Array(length);
@@ -190,8 +196,8 @@ function bytesOf(values: readonly unknown[], length: number): Uint8Array {
   return out;
 }
 
-function flattenStrings(data: readonly unknown[]): readonly string[] {
-  return data.map((value) => {
+function flattenStrings(data: TensorData): readonly string[] {
+  return (isPackedBytes(data) ? [data] : data).map((value) => {
     if (typeof value === "string") return value;
     throw invalid("data holds something else than strings", "send image files in base64");
   });
