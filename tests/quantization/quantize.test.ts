@@ -23,7 +23,6 @@ const models: Readonly<Record<string, readonly string[]>> = {
     "training.learning_rate=0.1",
     "evaluation.quantize=true",
   ],
-  resnet9: ["model.width=0.125"],
   mobilenet_v2: ["model.width=0.25"],
 };
 
@@ -117,7 +116,7 @@ describe("a form", () => {
   });
 
   it.each(["SIGINT", "SIGKILL"] as const)("is not there after %s while it is calibrated", async (signal) => {
-    const bundle = await bundleOf("resnet9");
+    const bundle = await bundleOf("mobilenet_v2");
     await rm(join(bundle.directory, "model.int8.json"), { force: true });
     await rm(join(bundle.directory, "model.int8.onnx"), { force: true });
     let sent = false;
@@ -137,7 +136,7 @@ describe("a form", () => {
     const bundle = await bundleOf("airbench");
     const path = join(bundle.directory, "weights.safetensors");
     const own = await readFile(path);
-    const other = await readFile(join((await bundleOf("resnet9")).directory, "weights.safetensors"));
+    const other = await readFile(join((await bundleOf("mobilenet_v2")).directory, "weights.safetensors"));
     await writeFile(path, other);
     const foreign = await runCli(["quantize", bundle.directory], { cwd: root });
     expect(foreign.stderr).toContain("BUNDLE_DAMAGED");
