@@ -74,6 +74,17 @@ const crossRules: readonly CrossRule[] = [
           message: `must be given when model.transfer_mode is ${model.transfer_mode}: "imagenet" or a path`,
         }
       : undefined,
+  ({ model }) =>
+    model.name === "imported" && model.transfer_mode === "from_scratch"
+      ? {
+          key: "model.transfer_mode",
+          message: "must not be from_scratch for an imported network, which has no first weights but its own",
+        }
+      : undefined,
+  ({ model }) =>
+    model.name === "imported" && model.weights === "imagenet"
+      ? { key: "model.weights", message: "must be the path of a model bundle or an ONNX file for an imported network" }
+      : undefined,
   ({ model, training }) =>
     model.transfer_mode !== "from_scratch" && training.optimizer === "muon"
       ? {

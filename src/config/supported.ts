@@ -30,8 +30,8 @@ const oneOf = (names: readonly string[]): string => `${names.slice(0, -1).join("
 const supportRules: readonly SupportRule[] = [
   {
     key: "model.stem",
-    supported: (value, { model }) => value === "auto" || !small.includes(model.name),
-    possible: `auto, its default, with ${oneOf(small)}, which are made for small images`,
+    supported: (value, { model }) => value === "auto" || ![...small, "imported"].includes(model.name),
+    possible: `auto, its default, with ${oneOf(small)}, which are made for small images, and with imported networks`,
   },
   {
     key: "model.width",

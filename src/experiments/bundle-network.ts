@@ -1,5 +1,7 @@
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { foldWeights } from "../backends/onnx/fold-weights.ts";
+import { readModel } from "../backends/onnx/read-model.ts";
 import { isMissing } from "../base/durable.ts";
 import { isPipelineError, PipelineError } from "../base/errors.ts";
 import type { Config } from "../config/schema.ts";
@@ -18,7 +20,11 @@ const tolerance = 1e-3;
  * The network of a bundle with its weights as constants, made anew of the configuration and the weights of its training.
  * @throws INVALID_ARGUMENT when the bundle has no weights; BUNDLE_DAMAGED when they are damaged or of another network
  */
-export async function bundleNetwork({ directory, metadata }: Bundle, config: Config): Promise<Graph> {
+export async function bundleNetwork({ directory, metadata, modelPath }: Bundle, config: Config): Promise<Graph> {
+  if (config.model.name === "imported") {
+    const { graph, weights } = readModel(await readFile(modelPath), { batch: 2 });
+    return foldWeights(graph, weights);
+  }
   const { img_size: size } = config.dataset;
   const model = servedModel(config, { classes: metadata.classes.length, height: size, width: size });
   const path = join(directory, weightsFile);

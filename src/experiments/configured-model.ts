@@ -1,3 +1,4 @@
+import { PipelineError } from "../base/errors.ts";
 import type { Config } from "../config/schema.ts";
 import { type ArchitectureName, type Family, familyDefaults } from "../models/catalogue.ts";
 import { densenets } from "../models/densenet.ts";
@@ -10,7 +11,7 @@ import { resnets } from "../models/resnet.ts";
 import type { StemOptions } from "../models/stem.ts";
 import { type FrozenTransfer, frozenTransfer } from "../models/transfer.ts";
 
-interface InputShape {
+export interface InputShape {
   readonly classes: number;
   readonly height: number;
   readonly width: number;
@@ -74,8 +75,10 @@ const builders = {
   ...fixedWidth(regnets),
 } satisfies Record<ArchitectureName, Builder>;
 
+/** @throws INVALID_ARGUMENT for an imported network, which only its file knows */
 export function configuredModel(config: Config, input: InputShape): Model {
   const { name } = config.model;
+  if (name === "imported") throw new PipelineError("INVALID_ARGUMENT", "an imported network is made of its file");
   return builders[isFamily(name) ? familyDefaults[name] : name](config, input);
 }
 

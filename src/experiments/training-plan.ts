@@ -13,8 +13,9 @@ import type { ImagePreparation } from "../training/prepare-images.ts";
 import type { ModelFormat } from "../training/validation.ts";
 import { configuredAugmentation } from "./configured-augmentation.ts";
 import { chooseImages, preprocessingOf } from "./configured-dataset.ts";
-import { configuredModel, configuredTransfer } from "./configured-model.ts";
-import { type ConfiguredWeights, configuredWeights } from "./configured-weights.ts";
+import { configuredTransfer } from "./configured-model.ts";
+import { configuredNetwork } from "./configured-network.ts";
+import type { ConfiguredWeights } from "./configured-weights.ts";
 import { bind } from "./evaluate-model.ts";
 import { openFrozenFeatures } from "./frozen-features.ts";
 import type { TrainingContext } from "./training-request.ts";
@@ -57,8 +58,8 @@ export async function planTraining(config: Config, data: TrainingData, context: 
   const { dataset, rng } = data;
   const { onEvent, signal } = context;
   const { img_size: size } = config.dataset;
-  const model = configuredModel(config, { classes: dataset.classes.length, height: size, width: size });
-  const weights = await configuredWeights(config, model, {
+  const input = { classes: dataset.classes.length, height: size, width: size };
+  const { model, weights } = await configuredNetwork(config, input, {
     signal,
     onProgress: (progress) => onEvent({ type: "data", ...progress }),
   });

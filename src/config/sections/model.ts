@@ -2,8 +2,8 @@ import { z } from "zod";
 import { architectureNames, type Family, familyDefaults } from "../../models/catalogue.ts";
 import { pathText } from "../path-text.ts";
 
-/** A family stands for its default variant; an exact variant can be named too. */
-const modelNames = [...architectureNames(), ...(Object.keys(familyDefaults) as Family[])];
+/** A family stands for its default variant; an exact variant can be named too, or the network of an ONNX file. */
+const modelNames = [...architectureNames(), ...(Object.keys(familyDefaults) as Family[]), "imported" as const];
 
 const airbenchOptions = z
   .strictObject({
@@ -98,7 +98,12 @@ const transferOptions = z
 
 export const modelSection = z
   .strictObject({
-    name: z.enum(modelNames).default("resnet9").describe("Architecture: a family or an exact variant."),
+    name: z
+      .enum(modelNames)
+      .default("resnet9")
+      .describe(
+        "Architecture: a family or an exact variant; imported: that of the model bundle or ONNX file in model.weights.",
+      ),
     transfer_mode: z
       .enum(["classifier_only", "RCBAM", "fine_tune", "from_scratch"])
       .default("from_scratch")
