@@ -5,6 +5,7 @@ import { installGuard } from "../http/access/guard.ts";
 import { loopbackPolicy } from "../http/access/policy.ts";
 import { brokenRequestHandler } from "../http/broken-request.ts";
 import { apiErrorOf, installErrorHandling, refuseUnknownRoutes, sendError } from "../http/errors/api-error.ts";
+import { installLingeringClose } from "../http/lingering-close.ts";
 import { isFilePart, refuseContentEncoding } from "../http/media-type.ts";
 import { installOpenApi } from "../http/openapi.ts";
 import { requestIdOf } from "../http/request-id.ts";
@@ -72,6 +73,7 @@ export async function createApp(dependencies: AppDependencies): Promise<FastifyI
     if (rejections.has(code)) metrics.observe({ type: "rejection", reason: code });
   });
   installSecurityHeaders(app);
+  installLingeringClose(app);
   installGuard(app, access, context.now);
   app.addHook("onRequest", refuseContentEncoding);
   installUploadPace(app, limits);

@@ -3,6 +3,7 @@ import { PipelineError } from "../../base/errors.ts";
 import { type Credentials, checkCredentials, checkOrigin } from "../../http/access/credentials.ts";
 import { brokenRequestHandler } from "../../http/broken-request.ts";
 import { toMlflowError } from "../../http/errors/mlflow-error.ts";
+import { installLingeringClose } from "../../http/lingering-close.ts";
 import { requestIdOf } from "../../http/request-id.ts";
 import { installSecurityHeaders, setSecurityHeaders } from "../../http/security-headers.ts";
 import { artifactRoutes } from "./artifact-routes.ts";
@@ -79,6 +80,7 @@ export async function createTrackingApp(options: TrackingAppOptions): Promise<Fa
     return sendError(new PipelineError("ROUTE_NOT_FOUND", message), request, reply);
   });
   installSecurityHeaders(app);
+  installLingeringClose(app);
   app.addHook("onRequest", async (request) => {
     checkOrigin(request.headers, { method: request.method, loopback });
     if (request.routeOptions.config.trackingAccess !== "open") checkCredentials(request.headers, credentials);
