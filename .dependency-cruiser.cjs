@@ -5,6 +5,7 @@
  */
 const layers = {
   base: [],
+  backup: ["base"],
   tensor: ["base"],
   config: ["models/catalogue.ts", "base"],
   http: ["base"],

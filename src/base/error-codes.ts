@@ -4,6 +4,8 @@ export const errorCodes = {
   ALERTING_UNAVAILABLE: "Prometheus or Alertmanager does not answer, or refuses",
   ALERT_CHANGE_FAILED:
     "a change of the alert configuration did not pass its check or could not be put in force; the old one stays",
+  BACKUP_DAMAGED: "a backup is incomplete or altered",
+  BACKUP_FAILED: "a backup could not be made",
   BUNDLE_DAMAGED: "a model bundle is incomplete, altered or does not follow its schema",
   BUNDLE_EXISTS: "a model bundle of that name is already there; bundles are never overwritten",
   BUNDLE_NOT_FOUND: "there is no model bundle at the given place",
@@ -53,6 +55,7 @@ export const errorCodes = {
   REQUEST_INVALID: "the request is malformed or lacks a required part",
   REQUEST_TIMEOUT: "the client did not send its request in time",
   REQUEST_TOO_LARGE: "the request body exceeds the size limit",
+  RESTORE_REFUSED: "a backup would take the place of files that are there",
   RESUME_REFUSED: "a training run cannot be resumed as it is asked for",
   ROUTE_NOT_FOUND: "there is no such route",
   RUN_NOT_FOUND: "there is no training run of that name",

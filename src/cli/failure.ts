@@ -13,6 +13,7 @@ const usageErrors: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "CONFIG_INVALID",
   "CONFIG_UNREADABLE",
   "CONFIG_UNSUPPORTED",
+  "RESTORE_REFUSED",
   "RESUME_REFUSED",
   "RUN_NOT_FOUND",
   "STUDY_BUSY",

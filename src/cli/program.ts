@@ -1,4 +1,5 @@
 import { Command } from "commander";
+import { addBackupCommand } from "./commands/backup.ts";
 import { addDataCommand } from "./commands/data.ts";
 import { addDoctorCommand } from "./commands/doctor.ts";
 import { addEvaluateCommand } from "./commands/evaluate.ts";
@@ -55,6 +56,7 @@ export function createProgram(terminal: Terminal): Command {
   addDataCommand(program, terminal);
   addModelsCommand(program, terminal);
   addStackCommand(program, terminal);
+  addBackupCommand(program, terminal);
   addTrafficCommand(program, terminal);
   addDoctorCommand(program, terminal);
   return program;

@@ -57,6 +57,18 @@ describe("readImageFolder", () => {
     expect(dataset.origin).toMatch(/train\/ and val\//);
   });
 
+  it("goes by the names of the folders where the test images lack a class", async () => {
+    const colours = [0, 80, 160, 240];
+    for (const g of colours) await image(`train/c${g}/a.png`, { ...red, g });
+    for (const g of colours.slice(1)) await image(`val/c${g}/a.png`, { ...red, g });
+    const { classes: names, train, test } = await readImageFolder(root, { imgSize: 4 });
+    expect(names).toEqual(["c0", "c160", "c240", "c80"]);
+    for (const { count, labels, images } of [train, test]) {
+      for (let i = 0; i < count; i++) expect(names[labels[i]!]).toBe(`c${images[(i * 3 + 1) * 16]}`);
+    }
+    expect([train.count, test.count]).toEqual([4, 3]);
+  });
+
   it("limit decodes a sample of all classes, not the first class alone", async () => {
     await classes("train/", 20);
     await classes("test/", 1);

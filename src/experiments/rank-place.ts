@@ -31,10 +31,15 @@ export function rankStart({ place, point, secret, patienceMs }: RankStartOptions
   return { join: { rank: place.rank, ...point, secret, patienceMs }, threads };
 }
 
+/** This process's place among those that somebody else has started, if so. @throws CONFIG_INVALID */
+export function givenPlace({ distributed: { launcher } }: Config, env: Environment): RankEnvironment | undefined {
+  return launcher === "auto" || launcher === "env" ? rankFromEnvironment(env) : undefined;
+}
+
 /** How this process joins, where the environment makes it a rank other than 0. @throws CONFIG_INVALID */
-export function otherRank({ distributed }: Config, env: Environment): RankStart | undefined {
-  const { launcher, init_method: initMethod, rejoin_timeout: patience } = distributed;
-  const place = launcher === "auto" || launcher === "env" ? rankFromEnvironment(env) : undefined;
+export function otherRank(config: Config, env: Environment): RankStart | undefined {
+  const { init_method: initMethod, rejoin_timeout: patience } = config.distributed;
+  const place = givenPlace(config, env);
   if (place === undefined || place.rank === 0) return undefined;
   return rankStart({
     place,

@@ -128,6 +128,8 @@ export function trialOverrides(
   const { weights } = model;
   return [
     formatOverride("ray_tune.use_ray_tune", false),
+    // Trials run beside each other, each in one process.
+    formatOverride("distributed.use_distributed", false),
     formatOverride("training.checkpoint_dir", directory),
     formatOverride(
       "training.threads",

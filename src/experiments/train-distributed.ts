@@ -10,14 +10,13 @@ import {
   type MeetingPoint,
   meetingPoint,
   type RankEnvironment,
-  rankFromEnvironment,
   secretVariable,
 } from "../distributed/environment.ts";
 import type { Job, Launcher } from "../distributed/launchers/launcher.ts";
 import { localLauncher } from "../distributed/launchers/local.ts";
 import { mpirunLauncher } from "../distributed/launchers/mpirun.ts";
 import type { ExperimentEvent, TrainingOutcome } from "./events.ts";
-import { checkWorldSize, rankStart, secretFrom } from "./rank-place.ts";
+import { checkWorldSize, givenPlace, rankStart, secretFrom } from "./rank-place.ts";
 import type { RankReport } from "./rank-report.ts";
 import { startRank } from "./run-rank.ts";
 import type { TrainingRequest } from "./training-request.ts";
@@ -39,8 +38,7 @@ export async function* trainDistributed(
   { env, signal }: DistributedOptions,
 ): AsyncGenerator<ExperimentEvent, TrainingOutcome> {
   const { distributed } = request.config;
-  const place =
-    distributed.launcher === "env" || distributed.launcher === "auto" ? rankFromEnvironment(env) : undefined;
+  const place = givenPlace(request.config, env);
   const worldSize = place?.worldSize ?? distributed.world_size;
   checkWorldSize(request.config, worldSize);
   const starter = chooseStarter(request.config, place);

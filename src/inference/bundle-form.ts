@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { z } from "zod";
 import { ignoreMissing, replaceFile, syncFolder } from "../base/durable.ts";
 import { PipelineError } from "../base/errors.ts";
+import { readJsonFile } from "../base/json-file.ts";
 import { storageError } from "../base/storage-error.ts";
 import { type Bundle, fileDigest } from "./bundle.ts";
-import { readMetadataFile } from "./metadata-file.ts";
 
 const unit = z.number().min(0).max(1);
 const digest = z.string().regex(/^[0-9a-f]{64}$/);
@@ -59,7 +59,7 @@ const maxMetadataBytes = 1024 * 1024;
 export async function readForms({ directory, metadata }: Bundle): Promise<readonly BundleForm[]> {
   const path = join(directory, formMetadataFile);
   if ((await stat(path).catch(ignoreMissing)) === undefined) return [];
-  const form = await readMetadataFile(path, { schema: bundleFormSchema, maxBytes: maxMetadataBytes, damaged });
+  const form = await readJsonFile(path, { schema: bundleFormSchema, maxBytes: maxMetadataBytes, damaged });
   if (form.modelSha256 !== metadata.modelSha256) {
     throw damaged(path, `it was made from a model.onnx with SHA-256 ${form.modelSha256}, not ${metadata.modelSha256}`);
   }

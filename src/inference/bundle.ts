@@ -6,11 +6,11 @@ import { pipeline } from "node:stream/promises";
 import { z } from "zod";
 import { ignoreMissing, syncFolder, writeFileDurably } from "../base/durable.ts";
 import { isPipelineError, PipelineError } from "../base/errors.ts";
+import { readJsonFile } from "../base/json-file.ts";
 import { storageError } from "../base/storage-error.ts";
 import { safetensorsParts } from "../tensor/safetensors.ts";
 import type { Named, Tensor } from "../tensor/tensor.ts";
 import { type BundleMetadata, bundleMetadataSchema } from "./bundle-metadata.ts";
-import { readMetadataFile } from "./metadata-file.ts";
 
 const modelFile = "model.onnx";
 const metadataFile = "metadata.json";
@@ -57,7 +57,7 @@ export async function readBundle(directory: string, { check = "digest" }: ReadBu
       details: { path: folder },
     });
   }
-  const metadata = await readMetadataFile(join(folder, metadataFile), {
+  const metadata = await readJsonFile(join(folder, metadataFile), {
     ...{ schema: bundleMetadataSchema, maxBytes: maxMetadataBytes, damaged },
   });
   const modelPath = join(folder, modelFile);

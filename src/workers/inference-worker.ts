@@ -27,12 +27,13 @@ async function start(): Promise<void> {
   for (const variant of data.plan.variants) {
     runners.push(formRunner(await loadForm(variant, data.files, { threads: data.threads }), variant, data));
   }
-  // Once each, and what the first requests will bring.
-  const sizes = new Set([
-    ...data.warmUpBatchSizes,
-    ...data.plan.variants.map((_, i) => data.plan.byCount.indexOf(i) + 1),
-  ]);
-  for (const count of [...sizes].filter((size) => size > 0)) {
+  // Once each, and what the first requests will bring; where a batch takes several runs, one of them.
+  const firstUses = data.plan.variants.map((_, i) => data.plan.byCount.indexOf(i) + 1);
+  const sizes = [...data.warmUpBatchSizes, ...firstUses].map((count) => {
+    const { size = count } = data.plan.variants[data.plan.byCount[count - 1] ?? 0]!;
+    return Math.min(count, size);
+  });
+  for (const count of new Set(sizes.filter((size) => size > 0))) {
     const logits = await run(runners, count, new Uint8Array(count * 3 * height * width));
     if (!logits.every(Number.isFinite)) {
       throw new PipelineError("INFERENCE_FAILED", "the model gives logits that are not finite on a black image");

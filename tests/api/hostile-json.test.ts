@@ -14,6 +14,9 @@ beforeAll(async () => {
   const { directory, metadata } = await writeTinyBundle(root);
   served = await serveBundle(directory, { cwd: root, settings: ["monitoring.log_dir=logs"] });
   infer = `/v2/models/${metadata.name}/infer`;
+  // The first request compiles code.
+  const first = bodies["pixels of 16 images, nested"]!;
+  await (await post(first.path(), first.make())).arrayBuffer();
 });
 afterAll(async () => {
   await served?.kill();

@@ -52,10 +52,12 @@ interface Place {
   /** A folder of its own. */
   readonly storage: string;
   readonly port: number;
+  /** Beside what it has anyway. */
+  readonly flags?: readonly string[];
 }
 
-/** As the stack starts it, but for times. */
-export const startPrometheus = ({ config, storage, port }: Place): Promise<Program> =>
+/** As the stack starts it, but for times and what `flags` has. */
+export const startPrometheus = ({ config, storage, port, flags = [] }: Place): Promise<Program> =>
   startProgram(
     "prometheus",
     [
@@ -64,6 +66,7 @@ export const startPrometheus = ({ config, storage, port }: Place): Promise<Progr
       `--web.listen-address=127.0.0.1:${port}`,
       "--web.enable-lifecycle",
       "--rules.alert.resend-delay=2s",
+      ...flags,
     ],
     `http://127.0.0.1:${port}/-/ready`,
   );

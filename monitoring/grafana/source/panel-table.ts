@@ -468,14 +468,19 @@ export const dashboards: readonly DashboardDefinition[] = [
         ),
       ],
       History: [
-        series("Loss", "none", { "{{split}}": `max by (split) (${m("training_loss")})` }, "At the end of each epoch"),
+        series(
+          "Loss",
+          "none",
+          { "{{split}}": `max by (split) (${m("training_loss")})` },
+          "At the end of each epoch; empty without training",
+        ),
         series(
           "Accuracy",
           "percentunit",
           {
             "{{split}}": `max by (split) (${m("training_accuracy_ratio")})`,
           },
-          "At the end of each epoch",
+          "At the end of each epoch; empty without training",
           { max: 1 },
         ),
         series("Learning Rate", "none", { rate: `max(${m("training_learning_rate")})` }, "At the last step"),
@@ -529,7 +534,7 @@ export const dashboards: readonly DashboardDefinition[] = [
           {
             "{{statistic}} {{instance}}": m("model_drift_p_value"),
           },
-          "Corrected for the number of tests; small means drift",
+          "Corrected for the number of tests; small means drift; empty before enough predictions",
           { width: 12, max: 1 },
         ),
         series(
@@ -538,7 +543,7 @@ export const dashboards: readonly DashboardDefinition[] = [
           {
             "{{statistic}} {{instance}}": m("model_drift_score"),
           },
-          "Distances from the reference",
+          "Distances from the reference; empty before enough predictions",
           { width: 12 },
         ),
         series(

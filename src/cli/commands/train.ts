@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { PipelineError } from "../../base/errors.ts";
 import { expandHome } from "../../base/home-path.ts";
 import { loadConfig } from "../../config/load.ts";
-import { otherRank, type RankStart } from "../../experiments/rank-place.ts";
+import { givenPlace, otherRank, type RankStart } from "../../experiments/rank-place.ts";
 import { checkSameConfig } from "../../experiments/resume-check.ts";
 import { findRun, runConfigFile, runsDirectory } from "../../experiments/run-folder.ts";
 import { startRank } from "../../experiments/run-rank.ts";
@@ -10,6 +10,7 @@ import { addConfigOptions, addOutputOptions, type ConfigArguments, loadArguments
 import { note, type Terminal } from "../display/terminal.ts";
 import { trainWithDisplay } from "../display/train-with-display.ts";
 import { exitCodes } from "../failure.ts";
+import { invocation } from "../invocation.ts";
 import { addExecutorOptions, type TuneArguments, tuneCommand } from "./tune.ts";
 
 interface TrainArguments extends ConfigArguments, TuneArguments {
@@ -29,7 +30,7 @@ export function addTrainCommand(program: Command, terminal: Terminal): void {
   addExecutorOptions(command);
   addOutputOptions(addConfigOptions(command)).action(async (options: TrainArguments) => {
     if (options.tune === true || (options.resume === undefined && wantsTuning(terminal, options)))
-      return tuneCommand(terminal, options, "cifar train --tune");
+      return tuneAndTrain(terminal, options);
     if (options.executor !== undefined || options.rayAddress !== undefined) {
       throw new PipelineError("USAGE_INVALID", "--executor and --ray-address say where the trials of a sweep run", {
         remedy: "give --tune with them",
@@ -38,12 +39,33 @@ export function addTrainCommand(program: Command, terminal: Terminal): void {
     const { config } = loadArguments(terminal, options, flagsOf(options));
     const start = config.distributed.use_distributed ? otherRank(config, terminal.env) : undefined;
     if (start !== undefined) return trainAsRank(terminal, start);
-    const outcome = await trainWithDisplay(terminal, {
-      ...resolve(terminal, options, options.resume === undefined ? undefined : await runToResume(terminal, options)),
-      sourceName: "cifar train",
-      json: options.json ?? false,
+    const resume = options.resume === undefined ? undefined : await runToResume(terminal, options);
+    await trainAndShow(terminal, options, resolve(terminal, options, resume));
+  });
+}
+
+async function trainAndShow(
+  terminal: Terminal,
+  { json = false }: TrainArguments,
+  training: ReturnType<typeof resolve>,
+): Promise<void> {
+  const outcome = await trainWithDisplay(terminal, { ...training, sourceName: "cifar train", json });
+  if (outcome.reason === "aborted") terminal.status.code = exitCodes.interrupted;
+}
+
+/** Searches; with --distributed the best configuration is then trained by all processes. */
+async function tuneAndTrain(terminal: Terminal, options: TrainArguments): Promise<void> {
+  const { config } = loadArguments(terminal, options, flagsOf(options));
+  const { use_distributed: isDistributed } = config.distributed;
+  if (isDistributed && givenPlace(config, terminal.env) !== undefined) {
+    throw new PipelineError("USAGE_INVALID", "a launcher has started all processes, but only one of them can search", {
+      remedy: `\`${invocation()} train --tune\` first, then launch \`${invocation()} train --distributed --config config/tuned_config.yaml\``,
     });
-    if (outcome.reason === "aborted") terminal.status.code = exitCodes.interrupted;
+  }
+  const { best } = await tuneCommand(terminal, options, "cifar train --tune");
+  if (best === undefined || !isDistributed) return;
+  await trainAndShow(terminal, options, {
+    loaded: loadConfig({ file: best.configFile, env: {}, overrides: ["distributed.use_distributed=true"] }),
   });
 }
 

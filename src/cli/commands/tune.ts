@@ -4,6 +4,7 @@ import { expandHome } from "../../base/home-path.ts";
 import { loadConfig } from "../../config/load.ts";
 import { findStudy, studiesDirectory, studyConfigFile } from "../../experiments/study-folder.ts";
 import { checkSameSweep } from "../../experiments/sweep-resume.ts";
+import type { SweepOutcome } from "../../experiments/tune.ts";
 import {
   addConfigOptions,
   addOutputOptions,
@@ -28,9 +29,9 @@ export function addTuneCommand(program: Command, terminal: Terminal): void {
     .description("search for good hyperparameters (ray_tune.parameters); Ctrl-C saves and stops")
     .option("--resume <study>", 'go on with a sweep that was stopped or killed: its id, or "last"', expandHome);
   addExecutorOptions(command);
-  addOutputOptions(addConfigOptions(command)).action((options: TuneArguments) =>
-    tuneCommand(terminal, options, "cifar tune"),
-  );
+  addOutputOptions(addConfigOptions(command)).action(async (options: TuneArguments) => {
+    await tuneCommand(terminal, options, "cifar tune");
+  });
 }
 
 export function addExecutorOptions(command: Command): Command {
@@ -40,7 +41,11 @@ export function addExecutorOptions(command: Command): Command {
 }
 
 /** The whole sweep, as `cifar tune` and `cifar train --tune` run it. */
-export async function tuneCommand(terminal: Terminal, options: TuneArguments, sourceName: string): Promise<void> {
+export async function tuneCommand(
+  terminal: Terminal,
+  options: TuneArguments,
+  sourceName: string,
+): Promise<SweepOutcome> {
   const resume =
     options.resume === undefined
       ? undefined
@@ -51,6 +56,7 @@ export async function tuneCommand(terminal: Terminal, options: TuneArguments, so
     json: options.json ?? false,
   });
   if (outcome.end === "interrupted") terminal.status.code = exitCodes.interrupted;
+  return outcome;
 }
 
 /** A resumed sweep keeps its own configuration; what is given besides may change where it runs and how long. */

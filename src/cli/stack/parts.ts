@@ -57,6 +57,8 @@ export function stackParts(ports: StackPorts, folder: string, source: string, pa
         "--storage.tsdb.retention.time=7d",
         `--web.listen-address=127.0.0.1:${ports.prometheus}`,
         "--web.enable-lifecycle",
+        // For the snapshots of `cifar backup`.
+        "--web.enable-admin-api",
       ],
     },
     {

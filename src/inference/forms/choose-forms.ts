@@ -10,15 +10,7 @@ import type { Bundle } from "../bundle.ts";
 import type { BundleForm } from "../bundle-form.ts";
 import { sampleImages } from "../sample-images.ts";
 import type { FormTrialData, FormTrialReply } from "../worker-protocol.ts";
-import {
-  allBy,
-  batchLadder,
-  type FormName,
-  type FormPlan,
-  type FormVariant,
-  formNames,
-  portablePlan,
-} from "./form-plan.ts";
+import { type FormName, type FormPlan, type FormVariant, formNames, planOf, portablePlan } from "./form-plan.ts";
 import type { FormTrial } from "./form-trial.ts";
 
 /** auto: what is quickest here. */
@@ -45,6 +37,16 @@ export interface ChosenForms {
 
 /** A quantised model serves by itself where it loses at most this much of the accuracy on validation images. */
 const mostLoss = 0.002;
+/**
+ * Images of a run of this processor's kernels, which work on whole blocks of 8 or 16 of them. Where no other form may take
+ * it, a lone image is not worth a run of eight.
+ */
+const machineSizes: Readonly<Record<FormChoice, readonly number[]>> = {
+  auto: [8, 16],
+  machine: [1, 8, 16],
+  portable: [],
+  int8: [],
+};
 /** The sample is small: so much less agreement than on the whole test set may be chance. */
 const agreementSlack = 0.1;
 const trialTimeoutMs = 120_000;
@@ -84,7 +86,9 @@ export async function chooseForms(options: ChooseFormsOptions): Promise<ChosenFo
   for (const { variant, reason } of trial.refused) {
     options.warn(`the form ${nameOf(variant)} of ${bundle.metadata.name} is not used: ${reason}`);
   }
-  const plan = choice === "auto" ? trial.plan : forced(trial, options);
+  const costs = choice === "auto" ? trial.costs : trial.costs.filter(({ form }) => form === choice);
+  if (costs.length === 0) throw unusable(options);
+  const plan = planOf(costs, options.maxBatchSize);
   const kept = [{ key, plan }, ...choices].slice(0, mostChoices);
   await replaceFile(file, `[\n${kept.map((each) => JSON.stringify(each)).join(",\n")}\n]\n`).catch((error: unknown) => {
     // On a disk that is full or read-only the next start measures again.
@@ -95,10 +99,9 @@ export async function chooseForms(options: ChooseFormsOptions): Promise<ChosenFo
 
 function candidates({ choice, int8, bundle, maxBatchSize, warn }: ChooseFormsOptions): FormVariant[] {
   const variants: FormVariant[] = [{ form: "portable" }];
-  // Where no other form may run the small batches, a lone image is not worth a run for eight.
-  const ladder = { auto: 8, machine: 1, portable: undefined, int8: undefined }[choice];
-  if (ladder !== undefined)
-    variants.push(...batchLadder(maxBatchSize, ladder).map((size) => ({ form: "machine" as const, size })));
+  for (const size of machineSizes[choice]) {
+    if (size <= maxBatchSize) variants.push({ form: "machine", size });
+  }
   if (choice === "int8" && int8 === undefined) {
     throw new PipelineError("INVALID_ARGUMENT", `serving.form is int8, but ${bundle.metadata.name} has no such form`, {
       remedy: `make it with \`cifar quantize ${bundle.metadata.name}\`, or set serving.form=auto`,
@@ -131,26 +134,6 @@ async function readChoices(file: string): Promise<readonly Choice[]> {
     if (error instanceof SyntaxError) return [];
     throw error;
   }
-}
-
-/** The form that was asked for wherever it works. */
-function forced({ costs, refused }: FormTrial, options: ChooseFormsOptions): FormPlan {
-  const { choice, maxBatchSize } = options;
-  const isIn = (wanted: FormName) => costs.some(({ form }) => form === wanted);
-  if (choice === "int8" && isIn("int8")) return allBy({ form: "int8" }, maxBatchSize);
-  const isRefused = ({ form, size }: FormVariant) =>
-    refused.some(({ variant }) => variant.form === form && variant.size === size);
-  const variants: FormVariant[] = [{ form: "portable" }];
-  for (const { form, size } of costs) {
-    const isKnown = variants.some((variant) => variant.form === form && variant.size === size);
-    if (form === choice && !isKnown && !isRefused({ form, size })) variants.push({ form, size });
-  }
-  if (variants.length === 1) throw unusable(options);
-  const byCount = Array.from({ length: maxBatchSize }, (_, i) => {
-    const fitting = variants.findIndex(({ size }, place) => place > 0 && (size === undefined || size > i));
-    return Math.max(0, fitting);
-  });
-  return { variants, byCount };
 }
 
 function unusable({ choice, bundle }: ChooseFormsOptions): PipelineError {

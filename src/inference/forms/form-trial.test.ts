@@ -46,7 +46,7 @@ describe("tryForms", () => {
     ]);
     expect(plan).toEqual({
       variants: [{ form: "portable" }, { form: "machine", size: 8 }],
-      byCount: [0, 0, 0, 0, 1, 1, 1, 1, ...new Array(8).fill(0)],
+      byCount: [0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1],
     });
   });
 

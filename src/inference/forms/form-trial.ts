@@ -50,7 +50,7 @@ async function logitsOf(
   { sample, maxBatchSize, classCount }: FormTrialOptions,
 ): Promise<Float32Array> {
   const count = sample.shape[0]!;
-  const step = runner.variant.size ?? maxBatchSize;
+  const step = maxBatchSize;
   const logits = new Float32Array(count * classCount);
   for (let start = 0; start < count; start += step) {
     logits.set(await runner.run(imagesFrom(sample, start, Math.min(step, count - start))), start * classCount);

@@ -1,16 +1,16 @@
 import { readFile, stat } from "node:fs/promises";
 import { z } from "zod";
-import { ignoreMissing } from "../base/durable.ts";
+import { ignoreMissing } from "./durable.ts";
 
 /** What is wrong with a file, as the error that its reader throws. */
 export type Damaged = (path: string, reason: string, cause?: unknown) => Error;
 
 /**
- * A JSON file of a bundle, checked.
+ * A JSON file, checked.
  * @param maxBytes a larger file is not read
  * @throws what `damaged` makes, of a missing file too
  */
-export async function readMetadataFile<T extends z.ZodType>(
+export async function readJsonFile<T extends z.ZodType>(
   path: string,
   { schema, maxBytes, damaged }: { readonly schema: T; readonly maxBytes: number; readonly damaged: Damaged },
 ): Promise<z.output<T>> {
