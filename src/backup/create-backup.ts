@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { mkdir, rename, rm, stat } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { ignoreMissing, syncFolder, writeFileDurably } from "../base/durable.ts";
 import { PipelineError } from "../base/errors.ts";
 import { storageError } from "../base/storage-error.ts";
@@ -44,9 +44,11 @@ interface Planned {
  * @throws BACKUP_FAILED, STORAGE_FAILED; what the signal was aborted with
  */
 export async function createBackup(options: CreateBackupOptions): Promise<BackupResult> {
-  const { target, sources, version, signal, onFile } = options;
+  const { sources, version, signal, onFile } = options;
+  // Without a slash at its end: what is in the making lies beside it.
+  const target = resolve(options.target);
   if ((await stat(target).catch(ignoreMissing)) !== undefined) {
-    throw new PipelineError("BACKUP_FAILED", `${target} is there already`, {
+    throw new PipelineError("BACKUP_FAILED", `${options.target} is there already`, {
       remedy: "name a folder that is not there yet",
       details: { path: target },
     });

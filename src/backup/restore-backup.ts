@@ -118,10 +118,12 @@ interface Placing {
 }
 
 /** @returns where that was moved which was there */
-async function putInPlace({ source, part, folder, files, signal }: Placing): Promise<string | undefined> {
+async function putInPlace({ source, part, folder: place, files, signal }: Placing): Promise<string | undefined> {
+  // Without a slash at its end: what is in the making lies beside it.
+  const folder = resolve(place);
   const id = `${process.pid}-${randomBytes(4).toString("hex")}`;
   // A volume can't be renamed: what is in it is.
-  await mkdir(dirname(resolve(folder)), { recursive: true });
+  await mkdir(dirname(folder), { recursive: true });
   const mounted = await isMounted(folder);
   const beside = (name: string): string => (mounted ? join(folder, `.${name}`) : `${folder}.${name}`);
   const owner = await ownerOf(folder);

@@ -202,6 +202,8 @@ describe("restoring", () => {
   it("changes nothing where everything is there already, and refuses what is in the way", async () => {
     const place = await smallPlace();
     done(await backup(place, "saved", ...offline));
+    done(await backup(place, "again/", ...offline));
+    done(await restore(await newPlace(), join(place, "again/"), "--runs", "runs/"));
     expect(done(await restore(place, "saved"))).toMatch(/checkpoints: 2 files unchanged in checkpoints/);
     await writeFile(join(place, "runs", "run.json"), "{ }");
     const before = await contentOf(place);
@@ -212,7 +214,7 @@ describe("restoring", () => {
     const stdout = done(await restore(place, "saved", "--force"));
     const [, aside] = /runs: 1 files restored in runs; what was there is now (\S+)/.exec(stdout) ?? [];
     expect(await readFile(join(place, "runs", "run.json"), "utf8")).toBe("{}");
-    expect(await readFile(join(place, aside!, "run.json"), "utf8")).toBe("{ }");
+    expect(await readFile(join(aside!, "run.json"), "utf8")).toBe("{ }");
   });
 
   it.each<[string, (saved: string) => Promise<void>]>([
