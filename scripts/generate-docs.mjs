@@ -8,7 +8,7 @@ const { renderConfigurationReference } = await built("config/reference.js");
 const { renderMetricReference } = await built("observability/metric-reference.js");
 const { renderCommandReference } = await built("cli/reference.js");
 const pages = {
-  "cli.md": renderCommandReference(),
+  "cli.md": await renderCommandReference(),
   "configuration.md": renderConfigurationReference(),
   "errors.md": renderErrorReference(),
   "metrics.md": renderMetricReference(),

@@ -12,7 +12,7 @@ import { cifarFormats } from "../data/cifar.ts";
 import { modelsDirectory } from "../experiments/run-folder.ts";
 import { listBundles } from "../inference/bundle.ts";
 import { createSystemMonitor } from "../observability/system.ts";
-import { defaultStorePath } from "../tracking/sql/store.ts";
+import { defaultStorePath } from "../tracking/store.ts";
 import { checkAddress } from "./check-address.ts";
 import { bytes, count } from "./display/format.ts";
 

@@ -3,9 +3,9 @@ import type { Command } from "commander";
 import { createProgram } from "./program.ts";
 
 /** docs/cli.md: the help of every command. */
-export function renderCommandReference(): string {
+export async function renderCommandReference(): Promise<string> {
   const sink = new PassThrough();
-  const program = createProgram({ out: sink, err: sink, interactive: false, env: {}, status: { code: 0 } });
+  const program = await createProgram({ out: sink, err: sink, interactive: false, env: {}, status: { code: 0 } });
   const help = (command: Command): string => {
     const text = command.helpInformation();
     return `\`\`\`text\n${text.trim()}\n\`\`\``;

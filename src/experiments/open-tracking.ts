@@ -1,6 +1,6 @@
 import type { Config } from "../config/schema.ts";
 import { openTracking as openTarget, type Tracking, trackingTarget } from "../tracking/open.ts";
-import { defaultStorePath } from "../tracking/sql/store.ts";
+import { defaultStorePath } from "../tracking/store.ts";
 
 /** The store or server that a configuration names; credentials of a server come from the environment. */
 export function openTracking({ mlflow }: Config): Promise<Tracking> {

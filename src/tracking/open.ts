@@ -4,8 +4,7 @@ import { type ArtifactAccess, defaultArtifactRoot, openArtifactStore } from "./a
 import { createHttpClient, type HttpOptions } from "./client/http.ts";
 import { createRestArtifacts } from "./client/rest-artifacts.ts";
 import { createRestStore } from "./client/rest-store.ts";
-import { defaultStorePath, openSqlStore } from "./sql/store.ts";
-import type { TrackingStore } from "./store.ts";
+import { defaultStorePath, type TrackingStore } from "./store.ts";
 import { invalid } from "./validation.ts";
 
 export type Env = Readonly<Record<string, string | undefined>>;
@@ -83,6 +82,8 @@ export async function openTracking(
     const store = createRestStore(client);
     return { store, artifacts: createRestArtifacts(client), [Symbol.asyncDispose]: () => store.close() };
   }
+  // Only here: the SQL builder and the drivers are a third of what a training would load.
+  const { openSqlStore } = await import("./sql/store.ts");
   const store = await openSqlStore({ path: target.path });
   const artifacts = openArtifactStore({ root: target.artifactRoot });
   return { store, artifacts, [Symbol.asyncDispose]: () => store.close() };

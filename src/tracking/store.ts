@@ -15,6 +15,9 @@ import type {
   Tag,
 } from "./types.ts";
 
+/** Where runs are recorded unless something else is said. */
+export const defaultStorePath = "runs/tracking.sqlite";
+
 export type LifecycleView = LifecycleStage | "all";
 
 export interface ExperimentInit {

@@ -1,10 +1,11 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, truncate, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, describe, expect, it, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { manifestFile, readManifest } from "../../src/backup/manifest.ts";
+import { restoreBackup } from "../../src/backup/restore-backup.ts";
 import { replaceFile } from "../../src/base/durable.ts";
 import { readBundle } from "../../src/inference/bundle.ts";
 import { startTrackingServer } from "../../src/tracking/server/server.ts";
@@ -199,6 +200,14 @@ describe("a backup under load", () => {
 });
 
 describe("restoring", () => {
+  let sound: Promise<string>;
+  beforeAll(() => {
+    sound = smallPlace().then(async (place) => {
+      done(await backup(place, "saved", ...offline));
+      return join(place, "saved");
+    });
+  });
+
   it("changes nothing where everything is there already, and refuses what is in the way", async () => {
     const place = await smallPlace();
     done(await backup(place, "saved", ...offline));
@@ -242,13 +251,26 @@ describe("restoring", () => {
       ],
     ),
   ])("finds %s before it changes anything", async (_, spoil) => {
-    const place = await smallPlace();
-    done(await backup(place, "saved", ...offline));
-    await spoil(join(place, "saved"));
+    const source = join(await newPlace(), "saved");
+    await cp(await sound, source, { recursive: true });
+    await spoil(source);
     const elsewhere = await newPlace();
-    const { code, stderr } = await restore(elsewhere, join(place, "saved"));
-    expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining("BACKUP_DAMAGED") });
+    const targets = {
+      checkpoints: join(elsewhere, "checkpoints"),
+      monitoring: join(elsewhere, "monitoring"),
+      runs: join(elsewhere, "runs"),
+      prometheus: join(elsewhere, "runs", "stack", "prometheus"),
+    };
+    await expect(restoreBackup({ source, targets, force: false })).rejects.toMatchObject({ code: "BACKUP_DAMAGED" });
     expect(await readdir(elsewhere)).toEqual([]);
+  });
+
+  it("tells of a damaged backup and fails", async () => {
+    const source = join(await newPlace(), "saved");
+    await cp(await sound, source, { recursive: true });
+    await truncate(join(source, manifestFile), 100);
+    const { code, stderr } = await restore(await newPlace(), source);
+    expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining("BACKUP_DAMAGED") });
   });
 });
 

@@ -23,7 +23,7 @@ const empty = async (): Promise<string> => {
 describe("cifar", () => {
   it("has its help in docs/cli.md", async () => {
     const page = await readFile(new URL("../../docs/cli.md", import.meta.url), "utf8");
-    expect(renderCommandReference(), "run: node scripts/build.mjs && node scripts/generate-docs.mjs").toBe(page);
+    expect(await renderCommandReference(), "run: node scripts/build.mjs && node scripts/generate-docs.mjs").toBe(page);
   });
 
   it("shows help and version as results", async () => {

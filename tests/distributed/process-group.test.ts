@@ -16,15 +16,14 @@ interface Kind {
   readonly sizes: readonly number[];
 }
 
-const sizes = [1, 2, 3, 5];
 
 /** A new process group is tested by its row. */
 const kinds: readonly Kind[] = [
-  { name: "tcp ring", transport: "tcp", algorithm: "ring", missing: undefined, sizes },
-  { name: "tcp tree", transport: "tcp", algorithm: "tree", missing: undefined, sizes },
+  { name: "tcp ring", transport: "tcp", algorithm: "ring", missing: undefined, sizes: [1, 2, 5] },
+  { name: "tcp tree", transport: "tcp", algorithm: "tree", missing: undefined, sizes: [2, 5] },
   { name: "tcp auto", transport: "tcp", algorithm: "auto", missing: undefined, sizes: [4] },
   ...mpiLaunchers.map(({ name, mpirun, missing }): Kind => {
-    return { name: `mpi ${name}`, transport: "mpi", algorithm: "auto", mpirun, missing, sizes };
+    return { name: `mpi ${name}`, transport: "mpi", algorithm: "auto", mpirun, missing, sizes: [2, 3] };
   }),
 ];
 
@@ -82,7 +81,7 @@ describe.each(kinds)("process group $name", (kind) => {
   });
 
   // Which algorithm is taken changes nothing of how a member is missed.
-  if (kind.name === "tcp auto") return;
+  if (kind.name === "tcp auto" || kind.name === "tcp tree") return;
 
   it("ends a call that one member does not make, within the time of a call", async () => {
     const { reports } = await run(kind, 3, "hang", { callTimeoutMs: 1500 });

@@ -199,24 +199,3 @@ describe.each(trainings)(
     });
   },
 );
-
-it("regnet_y_400mf learns a batch by heart", async () => {
-  const model = build("regnet_y_400mf", 32);
-  const optimizer = adamw({ groups: [groupOf(model, 3e-3)] });
-  const options: StepOptions = { ...stepOptions(model), optimizer };
-  const executor = await createOnnxExecutor({ device: "cpu", threads: 2 });
-  await using executable = await executor.compile(buildTrainStep(options));
-  executable.writeState(initialState(options, initialWeights(options.model, createRng(1))));
-  const losses: number[] = [];
-  for (let step = 0; step < 12; step++) {
-    const scalars = Object.entries(optimizer.scalarsAt(step)).map(([name, value]) => [name, scalar(value)]);
-    const outputs = await executable.run({
-      images: goldenBytes(batchSize, 32),
-      labels: goldenLabels,
-      ...Object.fromEntries(scalars),
-    });
-    losses.push(item(outputs.loss!));
-  }
-  expect(losses[0]).toBeGreaterThan(2);
-  expect(losses.at(-1)).toBeLessThan(0.1);
-});

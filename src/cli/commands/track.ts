@@ -5,7 +5,7 @@ import type { Credentials } from "../../http/access/credentials.ts";
 import { isLoopback } from "../../http/address.ts";
 import { createLogger } from "../../observability/logger.ts";
 import { startTrackingServer } from "../../tracking/server/server.ts";
-import { defaultStorePath } from "../../tracking/sql/store.ts";
+import { defaultStorePath } from "../../tracking/store.ts";
 import { note, type Terminal } from "../display/terminal.ts";
 import { onInterrupt } from "../interrupt.ts";
 import { addTransferCommands } from "./track-transfer.ts";

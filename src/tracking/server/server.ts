@@ -4,7 +4,8 @@ import type { Credentials } from "../../http/access/credentials.ts";
 import { addressError, hostInUrl, isLoopback } from "../../http/address.ts";
 import { boundedClose, defaultShutdownTimeoutMs } from "../../http/close-server.ts";
 import { defaultArtifactRoot, openArtifactStore } from "../artifacts.ts";
-import { defaultStorePath, openSqlStore } from "../sql/store.ts";
+import { openSqlStore } from "../sql/store.ts";
+import { defaultStorePath } from "../store.ts";
 import { createTrackingApp } from "./app.ts";
 import type { ServerLog } from "./log.ts";
 

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { PipelineError } from "../../base/errors.ts";
 import { storageError } from "../../base/storage-error.ts";
-import type { TrackingStore } from "../store.ts";
+import { defaultStorePath, type TrackingStore } from "../store.ts";
 import type { MetricRange } from "../types.ts";
 import { checkBatch, invalid } from "../validation.ts";
 import { writeBatch } from "./batch.ts";
@@ -15,8 +15,6 @@ import * as runs from "./runs.ts";
 import { searchRuns } from "./search-runs.ts";
 import type { Session, WriteSession } from "./session.ts";
 import { connectSqlite } from "./sqlite.ts";
-
-export const defaultStorePath = "runs/tracking.sqlite";
 
 /** A store that can also say what its metrics' ranges are. */
 export interface SqlStore extends TrackingStore {
