@@ -14,12 +14,10 @@ const args = process.argv.slice(2).filter((argument) => argument !== "--no-compi
 const compiles = args.length === process.argv.length - 2;
 /** Editors write a file in several steps, compilers many files one after the other. */
 const quietMs = 200;
-/** A connection that was passed to a server just before it stops gets that long to say what it wants. */
-const graceMs = 500;
 /** What a server gets to answer what has arrived. */
 const patienceMs = 20_000;
 
-cluster.setupPrimary({ exec: join(root, "bin", "cifar.mjs"), args: ["serve", ...args] });
+cluster.setupPrimary({ exec: join(root, "scripts", "dev-server.mjs"), args: ["serve", ...args] });
 let current;
 let next;
 let stopping = false;
@@ -54,15 +52,11 @@ function start() {
 
 function end(worker) {
   if (worker === undefined || worker.isDead()) return;
-  // It gets no new connections.
+  // It gets no new connections, and ends when it has answered what it has.
   if (worker.isConnected()) worker.disconnect();
-  const timers = [
-    setTimeout(() => worker.process.kill("SIGTERM"), stopping ? 0 : graceMs),
-    setTimeout(() => worker.process.kill("SIGKILL"), patienceMs),
-  ];
-  worker.once("exit", () => {
-    for (const timer of timers) clearTimeout(timer);
-  });
+  if (stopping) worker.process.kill("SIGTERM");
+  const timer = setTimeout(() => worker.process.kill("SIGKILL"), patienceMs);
+  worker.once("exit", () => clearTimeout(timer));
 }
 
 /** Copies what is not TypeScript, as the build does. */
