@@ -22,7 +22,7 @@ COPY package.json ./
 COPY bin ./bin
 COPY config ./config
 COPY monitoring ./monitoring
-USER node
+USER 1000:1000
 EXPOSE 8000
 VOLUME ["/app/checkpoints", "/app/data", "/app/logs", "/app/runs"]
 # Longer than the drain: requests that have arrived are answered.
