@@ -16,7 +16,6 @@ interface Kind {
   readonly sizes: readonly number[];
 }
 
-
 /** A new process group is tested by its row. */
 const kinds: readonly Kind[] = [
   { name: "tcp ring", transport: "tcp", algorithm: "ring", missing: undefined, sizes: [1, 2, 5] },

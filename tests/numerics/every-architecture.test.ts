@@ -22,7 +22,7 @@ const pixels = Uint8Array.from(bits, (value) => value >>> 24);
 
 let executor: Executor;
 beforeAll(async () => {
-  executor = await createOnnxExecutor({ threads: 2, optimization: "none" });
+  executor = await createOnnxExecutor({ threads: 1, optimization: "none" });
 });
 
 describe("one training step", () => {

@@ -112,7 +112,7 @@ describe.each([...new Set(golden.index.evaluations.map(({ model }) => model))])(
     .flatMap((expected) => kernels.map((how) => ({ ...expected, ...how })));
   it.each(cases)("gives torchvision's logits at $size pixels, $kernels kernels, batch $batch", async (expected) => {
     const { size, logits, kernels, batch } = expected;
-    const executor = await createOnnxExecutor({ device: "cpu", kernels, threads: 2 });
+    const executor = await createOnnxExecutor({ device: "cpu", kernels, threads: 1 });
     await using executable = await executor.compile(buildInferenceGraph(build(name, size), { batch }));
     executable.writeState(weights);
     const bytes = goldenBytes(batch, size);
@@ -180,7 +180,7 @@ describe.each(trainings)(
     const feeds = { images: goldenBytes(batchSize, size), labels: goldenLabels };
     let executable: Executable;
     beforeAll(async () => {
-      const executor = await createOnnxExecutor({ device: "cpu", kernels, threads: 2 });
+      const executor = await createOnnxExecutor({ device: "cpu", kernels, threads: 1 });
       executable = await executor.compile(buildGradStep(stepOptions(model)));
     });
     afterAll(() => executable[Symbol.asyncDispose]());

@@ -98,7 +98,7 @@ function configOf(name: string, { mode, weights, model = {}, training = {} }: Se
       learning_rate: 0.01,
       early_stopping: false,
       checkpoint_dir: join(root, "checkpoints"),
-      threads: 2,
+      threads: 1,
       ...training,
     },
     augmentation: { use_augmentation: false },
