@@ -257,9 +257,10 @@ describe("restoring", () => {
     const elsewhere = await newPlace();
     const targets = {
       checkpoints: join(elsewhere, "checkpoints"),
-      monitoring: join(elsewhere, "monitoring"),
       runs: join(elsewhere, "runs"),
       prometheus: join(elsewhere, "runs", "stack", "prometheus"),
+      monitoring: join(elsewhere, "monitoring"),
+      config: join(elsewhere, "config"),
     };
     await expect(restoreBackup({ source, targets, force: false })).rejects.toMatchObject({ code: "BACKUP_DAMAGED" });
     expect(await readdir(elsewhere)).toEqual([]);

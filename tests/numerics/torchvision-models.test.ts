@@ -1,15 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createOnnxExecutor } from "../../src/backends/onnx/executor.ts";
-import { createRng } from "../../src/base/rng.ts";
 import type { Executable } from "../../src/graph/executor.ts";
-import { buildInferenceGraph, initialWeights, type Model } from "../../src/models/model.ts";
+import { buildInferenceGraph, type Model } from "../../src/models/model.ts";
 import { models } from "../../src/models/registry.ts";
-import { adamw } from "../../src/optim/adamw.ts";
 import type { ParameterGroup } from "../../src/optim/optimizer.ts";
 import { sgd } from "../../src/optim/sgd.ts";
 import { sizeOf } from "../../src/tensor/shape.ts";
-import { floatData, floats, item, type Named, scalar, type Tensor, tensor } from "../../src/tensor/tensor.ts";
-import { buildGradStep, buildTrainStep, initialState, type StepOptions } from "../../src/training/train-step.ts";
+import { floatData, floats, type Named, type Tensor, tensor } from "../../src/tensor/tensor.ts";
+import { buildGradStep, type StepOptions } from "../../src/training/train-step.ts";
 import { type GoldenArray, openGolden } from "../goldens/golden-file.ts";
 import { deviation } from "./deviation.ts";
 import { hashedNumbers } from "./hashed-numbers.ts";
