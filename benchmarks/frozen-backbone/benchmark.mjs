@@ -22,6 +22,7 @@ export const options = {
   rows: { type: "string", default: "512", description: "images whose features the heads take in turn" },
   rounds: { type: "string", description: "turns of each contestant (7, with --quick 3)" },
   threads: { type: "string", default: "2", description: "on both sides" },
+  compile: { type: "boolean", description: "PyTorch with torch.compile too (takes longer, needs a C++ compiler)" },
   python: { type: "string", description: "a Python with torch; else BENCH_PYTHON, else python3" },
 };
 
@@ -43,6 +44,7 @@ export async function run(values, print) {
     rows: wholeNumber("rows", values.rows),
     threads: wholeNumber("threads", values.threads),
     rounds: wholeNumber("rounds", values.rounds ?? (values.quick ? "3" : "7")),
+    compile: values.compile ?? false,
     quick: values.quick ?? false,
   };
   if (settings.rows < settings.batch)
@@ -62,22 +64,27 @@ export async function run(values, print) {
   return { quick: settings.quick, hardware, versions, settings, cases, ratio: cases[0].ratio };
 }
 
-async function measure(stage, { batch, size, images, channels, rows, threads, rounds, quick, python }) {
+async function measure(stage, { batch, size, images, channels, rows, threads, rounds, compile, quick, python }) {
   const folder = await mkdtemp(join(tmpdir(), "features-"));
   const ours = { stage, network, batch, size, threads, channels, rows, folder };
   const shared = ["--stage", stage, "--network", network, "--batch", `${batch}`, "--size", `${size}`];
   const inner = channels === undefined ? [] : ["--channels", `${channels}`];
-  const peer = (layout) =>
+  const peer = (layout, compiled) =>
     new Contestant(
-      `PyTorch ${layout}`,
+      `PyTorch ${layout}${compiled ? " compiled" : ""}`,
       python,
-      [here("peer.py"), ...shared, "--rows", `${rows}`, ...inner, "--threads", `${threads}`, "--layout", layout],
+      [
+        here("peer.py"),
+        ...[...shared, "--rows", `${rows}`, ...inner, "--threads", `${threads}`, "--layout", layout],
+        ...(compiled ? ["--compile"] : []),
+      ],
       { OMP_NUM_THREADS: `${threads}` },
     );
+  // Pooled features are vectors: they have no layout.
+  const layouts = stage === "classifier_only" ? ["nchw"] : ["nchw", "channels_last"];
   const starts = [
     () => new Contestant("ours", process.execPath, [here("ours.mjs"), JSON.stringify(ours)]),
-    // Pooled features are vectors: they have no layout.
-    ...(stage === "classifier_only" ? ["nchw"] : ["nchw", "channels_last"]).map((layout) => () => peer(layout)),
+    ...(compile ? [false, true] : [false]).flatMap((compiled) => layouts.map((layout) => () => peer(layout, compiled))),
   ];
   const contestants = [];
   try {
@@ -135,13 +142,13 @@ function render({ stage, parameters, rounds, steps, variants, ratio, ratioByRoun
   const lines = [
     "",
     `${titles[stage]}: ${parameters} parameters, ${rounds} rounds of ${steps} steps; an epoch has ${images} images`,
-    `  ${"".padEnd(24)}${heads.map((title, i) => column(title, i === 1 ? 18 : 11)).join("")}`,
+    `  ${"".padEnd(30)}${heads.map((title, i) => column(title, i === 1 ? 18 : 11)).join("")}`,
   ];
   for (const { name, ms, imagesPerSecond, epochSeconds, peakMemory } of variants) {
     const cells = [ms.median.toFixed(2), `${ms.lowerQuartile.toFixed(2)}-${ms.upperQuartile.toFixed(2)}`];
     cells.push(imagesPerSecond.toFixed(0), epochSeconds.toFixed(1));
     cells.push(peakMemory === null ? "?" : (peakMemory / 1e6).toFixed(0));
-    lines.push(`  ${name.padEnd(24)}${cells.map((cell, i) => column(cell, i === 1 ? 18 : 11)).join("")}`);
+    lines.push(`  ${name.padEnd(30)}${cells.map((cell, i) => column(cell, i === 1 ? 18 : 11)).join("")}`);
   }
   const { lowerQuartile, upperQuartile } = ratioByRound;
   lines.push(

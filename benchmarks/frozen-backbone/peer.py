@@ -1,4 +1,4 @@
-"""The peer of benchmarks/frozen-backbone: the same work in eager PyTorch.
+"""The peer of benchmarks/frozen-backbone: the same work in PyTorch, eager or compiled.
 
 Asked by lines on its standard input ({"steps": k}), it answers with one line of JSON each.
 """
@@ -24,11 +24,12 @@ def extraction(net, args, layout):
     mean = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
     std = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
     scale, bias = 1 / (255 * std), -mean / std
+    features = torch.compile(net.features) if args.compile else net.features
 
     def step():
         with torch.no_grad():
             x = F.interpolate(images.float(), size=(args.size, args.size), mode="bilinear")
-            x = net.features((x * scale + bias).contiguous(memory_format=layout)).mean((2, 3))
+            x = features((x * scale + bias).contiguous(memory_format=layout)).mean((2, 3))
             return x[-1, -1].item()
 
     return sum(p.numel() for p in net.features.parameters()), step
@@ -44,6 +45,7 @@ def training(net, args, layout):
     if maps:
         features = features.contiguous(memory_format=layout)
     labels = torch.arange(args.rows) % 10
+    forward = torch.compile(trained) if args.compile else trained
     optimiser = adamw(trained, 1e-3, 1e-2)
     order = []
 
@@ -52,7 +54,7 @@ def training(net, args, layout):
         if len(order) < args.batch:
             order = torch.randperm(args.rows).tolist()
         rows, order = torch.tensor(order[: args.batch]), order[args.batch :]
-        loss = F.cross_entropy(trained(features[rows]), labels[rows], label_smoothing=0.1)
+        loss = F.cross_entropy(forward(features[rows]), labels[rows], label_smoothing=0.1)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
@@ -71,6 +73,7 @@ def main():
     options.add_argument("--channels", type=int)
     options.add_argument("--threads", type=int, required=True)
     options.add_argument("--layout", choices=["nchw", "channels_last"], required=True)
+    options.add_argument("--compile", action="store_true")
     args = options.parse_args()
     torch.manual_seed(1)
     torch.set_num_threads(args.threads)

@@ -5,6 +5,7 @@ import { decodeBmp, isBmp, readBmpHeader } from "./decode-bmp.ts";
 import type { ImageSize } from "./image-size.ts";
 import { harden, loaders } from "./loaders.ts";
 import { isJpeg, mendJpeg, withoutStrayBytes } from "./mend-jpeg.ts";
+import { type Pixels, resample } from "./resample.ts";
 
 export interface ImageLimits {
   /** Bytes of the encoded file; default 10 MiB. */
@@ -27,6 +28,17 @@ export const defaultImageLimits = {
 const maxBmpPixels = 4_000_000;
 
 /**
+ * From this factor on the library's linear kernel is a coarse staircase (it averages whole blocks first): it only makes the
+ * image smaller by a part of the factor, in which its kernel is exact, and the rest is done here. A part of an eighth widens
+ * the kernel by less than one per cent.
+ */
+const exactBelow = 4;
+const largestPart = 3.5;
+const partOfFactor = 1 / 8;
+/** What is resampled on a thread that must not be held: a millisecond. */
+const maxPixelsHere = 150_000;
+
+/**
  * Decodes an encoded image (JPEG, PNG, WebP, AVIF, BMP, first frame of a GIF) to uint8 [3, height, width], R G B planes in sRGB.
  * EXIF orientation is applied; gray, palette, CMYK, 16-bit and colour-managed files are converted; transparent parts
  * become white. The whole image is decoded, whatever its format, then resized to the wanted size (stretched when the
@@ -45,7 +57,7 @@ export async function decodeImage(
 
 /**
  * What decodeImage does, unless it would keep the calling thread busy for long: the library has threads of its own.
- * @returns undefined for a BMP and for a JPEG that is not sound
+ * @returns undefined for a BMP, for a JPEG that is not sound, and for a large image that becomes much smaller
  * @throws what decodeImage throws
  */
 export async function decodeByLibrary(
@@ -66,9 +78,9 @@ export async function decodeByLibrary(
   }
   harden();
   if (isBmp(bytes)) return undefined;
-  const outcome = await decodeOrError(bytes, size, bounds);
+  const outcome = await decodeOrError(bytes, size, bounds, maxPixelsHere);
   if (isPipelineError(outcome, "IMAGE_CORRUPT") && isJpeg(bytes)) return undefined;
-  return imageOf(outcome);
+  return outcome === undefined ? undefined : imageOf(outcome);
 }
 
 async function decodeHere(bytes: Uint8Array, size: ImageSize, bounds: Required<ImageLimits>): Promise<Tensor<"uint8">> {
@@ -114,13 +126,26 @@ async function decodeMended(
   return outcome;
 }
 
+function decodeOrError(
+  bytes: Uint8Array,
+  size: ImageSize,
+  bounds: Required<ImageLimits>,
+): Promise<Tensor<"uint8"> | PipelineError>;
+/** @returns undefined where more pixels than `most` would have to be resampled here */
+function decodeOrError(
+  bytes: Uint8Array,
+  size: ImageSize,
+  bounds: Required<ImageLimits>,
+  most: number,
+): Promise<Tensor<"uint8"> | PipelineError | undefined>;
 async function decodeOrError(
   bytes: Uint8Array,
   size: ImageSize,
   bounds: Required<ImageLimits>,
-): Promise<Tensor<"uint8"> | PipelineError> {
+  most = Number.POSITIVE_INFINITY,
+): Promise<Tensor<"uint8"> | PipelineError | undefined> {
   try {
-    return await decode(bytes, size, bounds);
+    return await decode(bytes, size, bounds, most);
   } catch (error) {
     if (isPipelineError(error)) return error;
     throw error;
@@ -138,12 +163,16 @@ function strayBytes(
 
 async function decode(
   bytes: Uint8Array,
-  { height, width }: ImageSize,
+  size: ImageSize,
   { maxPixels, timeoutSeconds }: Required<ImageLimits>,
-): Promise<Tensor<"uint8">> {
+  most: number,
+): Promise<Tensor<"uint8"> | undefined> {
   const options = { failOn: "warning", limitInputPixels: maxPixels, sequentialRead: true, pages: 1 } as const;
   try {
-    const image = await open(bytes, options);
+    const { image, upright } = await open(bytes, options, size);
+    const between = upright === undefined ? undefined : stopover(upright, size);
+    if (between !== undefined && between.width * between.height > most) return undefined;
+    const { width, height } = between ?? size;
     const { data, info } = await image
       .timeout({ seconds: timeoutSeconds })
       .autoOrient()
@@ -152,7 +181,8 @@ async function decode(
       .toColourspace("srgb")
       .raw({ depth: "uchar" })
       .toBuffer({ resolveWithObject: true });
-    return planes(data, info.channels, height, width);
+    const found = { data, width, height, channels: info.channels };
+    return planes(between === undefined ? found : resample(found, size));
   } catch (error) {
     if (isPipelineError(error)) throw error;
     const reason = asImageError(error, timeoutSeconds);
@@ -162,25 +192,54 @@ async function decode(
   }
 }
 
-/** @throws IMAGE_TOO_LARGE before any pixel of a BMP is read; the other decoders check it themselves */
-async function open(bytes: Uint8Array, options: SharpOptions & { readonly limitInputPixels: number }): Promise<Sharp> {
-  if (!isBmp(bytes)) {
-    const image = sharp(bytes, options);
-    if (!shrinksWhileLoading(bytes)) return image;
-    const { width, height } = await image.metadata();
-    // Taking the whole area keeps the decoder from shrinking in its own way; the rows still stream. Before autoOrient,
-    // since the header knows the size as it is stored.
-    return image.extract({ left: 0, top: 0, width, height });
-  }
-  const header = readBmpHeader(bytes);
-  requirePixels(header.width, header.height, Math.min(maxBmpPixels, options.limitInputPixels));
-  const { data, ...raw } = decodeBmp(bytes);
-  return sharp(data, { ...options, raw });
+/** Up to which size the library makes an image smaller; undefined: to the end. It makes none larger: its edges are others. */
+function stopover(image: ImageSize, size: ImageSize): ImageSize | undefined {
+  const factors = { width: image.width / size.width, height: image.height / size.height };
+  if (Math.max(factors.width, factors.height) < exactBelow && Math.min(factors.width, factors.height) >= 1)
+    return undefined;
+  const part = (factor: number): number => Math.min(Math.max(factor * partOfFactor, 1), largestPart);
+  return {
+    width: Math.round(image.width / part(factors.width)),
+    height: Math.round(image.height / part(factors.height)),
+  };
 }
 
-/** The loaders of JPEG and WebP can; the header is looked at in vain for a PNG, which is the other usual format. */
-function shrinksWhileLoading(bytes: Uint8Array): boolean {
-  return bytes[0] !== 0x89;
+interface OpenImage {
+  readonly image: Sharp;
+  /** After the turn that its orientation asks for; undefined: it is small. */
+  readonly upright?: ImageSize;
+}
+
+/** @throws IMAGE_TOO_LARGE before any pixel of a BMP is read; the other decoders check it themselves */
+async function open(
+  bytes: Uint8Array,
+  options: SharpOptions & { readonly limitInputPixels: number },
+  size: ImageSize,
+): Promise<OpenImage> {
+  if (isBmp(bytes)) {
+    const upright = readBmpHeader(bytes);
+    requirePixels(upright.width, upright.height, Math.min(maxBmpPixels, options.limitInputPixels));
+    const { data, ...raw } = decodeBmp(bytes);
+    return { image: sharp(data, { ...options, raw }), upright };
+  }
+  const image = sharp(bytes, options);
+  if (isSmallPng(bytes, size)) return { image };
+  const { width, height, autoOrient: upright } = await image.metadata();
+  // Taking the whole area keeps the loaders of JPEG and WebP from shrinking in their own way; the rows still stream. Before
+  // autoOrient, since the header knows the size as it is stored.
+  return { image: isPng(bytes) ? image : image.extract({ left: 0, top: 0, width, height }), upright };
+}
+
+function isPng(bytes: Uint8Array): boolean {
+  return bytes[0] === 0x89;
+}
+
+/** Whether the library makes it as small as wanted by itself, whichever way it is turned: nothing need be asked of it. */
+function isSmallPng(bytes: Uint8Array, { width, height }: ImageSize): boolean {
+  if (!isPng(bytes) || bytes.length < 24) return false;
+  const header = new DataView(bytes.buffer, bytes.byteOffset);
+  const sides = [header.getUint32(16), header.getUint32(20)];
+  return Math.max(...sides) < exactBelow * Math.min(width, height) && Math.min(...sides) >= Math.max(width, height);
 }
 
 async function requireStatedPixels(bytes: Uint8Array, maxPixels: number): Promise<void> {
@@ -200,7 +259,7 @@ function requirePixels(width: number, height: number, maxPixels: number): void {
 }
 
 /** Interleaved pixels to planes; one channel (gray) is repeated. */
-function planes(data: Uint8Array, channels: number, height: number, width: number): Tensor<"uint8"> {
+function planes({ data, channels, height, width }: Pixels): Tensor<"uint8"> {
   const plane = height * width;
   const out = new Uint8Array(3 * plane);
   for (let channel = 0; channel < 3; channel++) {
