@@ -119,6 +119,12 @@ export async function latestRun(root: string): Promise<RunFolder | undefined> {
   return (await listRuns(root))[0];
 }
 
+/** The run that was started last, unless it has finished. */
+export async function unfinishedRun(root: string): Promise<RunFolder | undefined> {
+  const latest = await latestRun(root);
+  return latest?.record.status === "finished" ? undefined : latest;
+}
+
 async function readRun(directory: string): Promise<RunFolder | undefined> {
   const record = await readRecord(directory);
   return record === undefined ? undefined : { directory, record };

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { invocation } from "../../src/cli/invocation.ts";
 import { loadConfig } from "../../src/config/load.ts";
-import { createRunFolder, findRun } from "../../src/experiments/run-folder.ts";
+import { createRunFolder, findRun, unfinishedRun, updateRun } from "../../src/experiments/run-folder.ts";
 
 const repository = fileURLToPath(new URL("../..", import.meta.url));
 
@@ -35,5 +35,21 @@ describe("--resume", () => {
     const found = await findRun(join(root, "runs"), `${run.directory}/`);
     expect(found.record.runId).toBe(run.record.runId);
     expect((await findRun(join(root, "elsewhere"), run.directory)).directory).toBe(run.directory);
+  });
+
+  it("auto: takes the last run, and none where it has finished or there is none", async () => {
+    const root = await mkdtemp(join(tmpdir(), "resume-"));
+    onTestFinished(() => rm(root, { recursive: true, force: true }));
+    const runs = join(root, "runs");
+    expect(await unfinishedRun(runs)).toBeUndefined();
+    const { config } = loadConfig({ env: {}, overrides: [`training.checkpoint_dir=${root}`] });
+    const first = await createRunFolder(config, new Date(0));
+    const second = await createRunFolder(config, new Date(60_000));
+    expect((await unfinishedRun(runs))?.directory).toBe(second.directory);
+    await updateRun(second, { status: "failed" });
+    expect((await unfinishedRun(runs))?.directory).toBe(second.directory);
+    await updateRun(second, { status: "finished" });
+    expect(await unfinishedRun(runs)).toBeUndefined();
+    expect((await findRun(runs, first.record.runId)).directory).toBe(first.directory);
   });
 });

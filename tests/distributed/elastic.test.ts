@@ -102,7 +102,7 @@ describe("a training over tcp goes on by itself", () => {
     const end = await disturb({ rank: 1, signal: "SIGKILL", step: 5 }, { settings });
     expect(end.error).toMatchObject({ code: "LAUNCH_FAILED", message: expect.stringContaining("signal SIGKILL") });
     expect(end.code).toBe(1);
-    const resumed = await startTraining({ cwd, settings, args: ["--resume", "last"] }).ended;
+    const resumed = await startTraining({ cwd, settings, args: ["--resume", "auto"] }).ended;
     expectWhole(resumed);
     expect(stepsOf(resumed)[0]).toBeLessThanOrEqual(6);
     expect(resumed.losses.at(-1)).toBe(undisturbed.losses.at(-1));

