@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
  * A server as a process of its own, on a free port that is its last argument, ready when /health answers: its JSON, or its text.
  * @param options `cwd` and `env` of the process; `group: true` for one whose children have to end with it; `waitMs`: for
  *   how long it may start
- * @returns { name, url, pid, health, stop }
+ * @returns { name, url, pid, health, stop, pause, resume }: one that is paused takes nothing of the machine's time
  */
 export async function startServer(name, command, args, { cwd, env, group = false, waitMs = 60_000 } = {}) {
   const port = await freePort();
@@ -25,6 +25,7 @@ export async function startServer(name, command, args, { cwd, env, group = false
     if (child.pid !== undefined && child.exitCode === null) process.kill(group ? -child.pid : child.pid, name);
   };
   const stop = async () => {
+    signal("SIGCONT");
     signal("SIGTERM");
     await ended;
   };
@@ -34,7 +35,10 @@ export async function startServer(name, command, args, { cwd, env, group = false
       .then((response) => (response.ok ? response.text() : undefined))
       .then((text) => (text === undefined ? undefined : readHealth(text)))
       .catch(() => undefined);
-    if (health !== undefined) return { name, url, pid: child.pid, health, stop };
+    if (health !== undefined) {
+      const [pause, resume] = ["SIGSTOP", "SIGCONT"].map((name) => () => signal(name));
+      return { name, url, pid: child.pid, health, stop, pause, resume };
+    }
     if (child.exitCode !== null || child.pid === undefined) break;
     await sleep(200);
   }

@@ -97,14 +97,16 @@ export async function run(values, print) {
 async function bundleFor(root, network, given) {
   const bundle = given === undefined ? undefined : await readBundle(given);
   if (bundle?.metadata.model.architecture === network) return bundle;
-  return makeBundle(root, { network, size: sizes[network] });
+  return makeBundle(await mkdtemp(join(root, "bundle-")), { network, size: sizes[network] });
 }
 
 const bodyFor = ({ name }, file, fileName) =>
   uploadBody(file, fileName, name.startsWith("litserve") ? "request" : undefined);
 
 async function runCase({ name, servers, rounds, seconds, connections, values, flops, peak }, print) {
-  for (const { url, body } of servers) await closedLoop(url, body, warmUp);
+  for (const server of servers) await closedLoop(server.url, server.body, warmUp);
+  // Servers that wait look for work now and then, which would slow down the one that is measured.
+  for (const server of servers) server.pause();
   const levels = [];
   for (const clients of connections) {
     const turns = servers.map(() => []);
@@ -112,9 +114,11 @@ async function runCase({ name, servers, rounds, seconds, connections, values, fl
       for (let turn = 0; turn < servers.length; turn++) {
         const index = (round + turn) % servers.length;
         const { url, body } = servers[index];
+        servers[index].resume();
         await sleep(settleMs);
         await closedLoop(url, body, { connections: clients, seconds: 0.5 });
         turns[index].push(await closedLoop(url, body, { connections: clients, seconds }));
+        servers[index].pause();
       }
     }
     const found = servers.map((server, index) => ({
@@ -166,8 +170,10 @@ async function compareOpenLoops({ servers, levels, share }, print) {
   print(`  open loop, ${perSecond.toFixed(1)} a second:`);
   const found = [];
   for (const server of servers) {
+    server.resume();
     await sleep(settleMs);
     const { latencies, refused, failed } = await openLoop(server.url, server.body, { perSecond, seconds: 6 });
+    server.pause();
     const figures = { server: server.name, per_second: perSecond, refused, failed, ...latencyFigures(latencies) };
     print(`    ${showLatencies(figures)}${refused + failed > 0 ? `  ${refused} refused, ${failed} failed` : ""}`);
     found.push(figures);
@@ -175,8 +181,9 @@ async function compareOpenLoops({ servers, levels, share }, print) {
   return { per_second: perSecond, servers: found };
 }
 
-async function overloaded({ url, body }, perSecond, print) {
+async function overloaded({ url, body, resume }, perSecond, print) {
   if (!(perSecond > 0)) return undefined;
+  resume();
   const { sent, latencies, refused, failed } = await openLoop(url, body, { perSecond, seconds: 5 });
   const figures = {
     per_second: perSecond,
@@ -220,7 +227,7 @@ async function requireSameAnswers(servers, { width, height }) {
 
 function startOurs(bundle, form) {
   const args = [here("../../bin/cifar.mjs"), "serve", "--model", bundle, "--set", `serving.form=${form}`, "--port"];
-  return startServer(`ours ${form}`, process.execPath, args);
+  return startServer(`ours ${form}`, process.execPath, args, { group: true });
 }
 
 async function startPeer({ python, bundle, network, peer, mode }) {

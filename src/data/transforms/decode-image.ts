@@ -262,9 +262,11 @@ function requirePixels(width: number, height: number, maxPixels: number): void {
 function planes({ data, channels, height, width }: Pixels): Tensor<"uint8"> {
   const plane = height * width;
   const out = new Uint8Array(3 * plane);
-  for (let channel = 0; channel < 3; channel++) {
-    const first = channels >= 3 ? channel : 0;
-    for (let i = 0, from = first; i < plane; i++, from += channels) out[channel * plane + i] = data[from]!;
+  const [green, blue] = channels >= 3 ? [1, 2] : [0, 0];
+  for (let i = 0, from = 0; i < plane; i++, from += channels) {
+    out[i] = data[from]!;
+    out[plane + i] = data[from + green]!;
+    out[2 * plane + i] = data[from + blue]!;
   }
   return tensor("uint8", [3, height, width], out);
 }
