@@ -1,10 +1,11 @@
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type DownloadOptions, download } from "./download.ts";
 
@@ -60,8 +61,24 @@ function ranged(
     } else response.writeHead(200, headers);
     if (hang !== undefined) response.write(bytes.subarray(from, from + hang));
     else if (stopAfter === undefined) response.end(bytes.subarray(from));
-    else response.write(bytes.subarray(from, from + stopAfter), () => setTimeout(() => response.destroy(), 20));
+    else {
+      response.write(bytes.subarray(from, from + stopAfter));
+      // What has not been read by then would be lost with the connection.
+      void received(from + stopAfter).then(() => response.destroy());
+    }
   };
+}
+
+/** Until so many bytes lie in the part of the file. */
+async function received(count: number): Promise<void> {
+  for (let waited = 0; waited < 10_000; waited += 5) {
+    const size = await stat(`${file}.part`).then(
+      (found) => found.size,
+      () => 0,
+    );
+    if (size >= count) return;
+    await sleep(5);
+  }
 }
 
 /** Knows no ranges. */

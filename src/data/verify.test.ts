@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
@@ -39,7 +39,9 @@ it("writeContactSheet draws a row for each class", async () => {
     const file = join(folder, "sheet.png");
     const dataset = createSyntheticDataset({ trainCount: 30, testCount: 0 });
     expect(await writeContactSheet(dataset, { file, imagesPerClass: 3 })).toEqual(dataset.classes);
-    const { data, info } = await sharp(file).raw().toBuffer({ resolveWithObject: true });
+    const { data, info } = await sharp(await readFile(file))
+      .raw()
+      .toBuffer({ resolveWithObject: true });
     // Three images and a histogram of 64 bars.
     expect([info.width, info.height]).toEqual([3 * 66 + 128 + 4, 10 * 66 + 2]);
     const first = dataset.train.labels.indexOf(0) * 3072;

@@ -55,6 +55,22 @@ describe("Grafana dashboards", () => {
     }
   });
 
+  it("link the runbooks of what they show, and show what every alert looks at", () => {
+    const rules = parse(readFileSync(root("monitoring/prometheus/alert_rules.yml"), "utf8")) as {
+      groups: { rules: { alert: string }[] }[];
+    };
+    const alerts = rules.groups.flatMap((group) => group.rules.map(({ alert }) => alert));
+    expect([...new Set(panels.flatMap((panel) => panel.alerts ?? []))].sort()).toEqual(alerts.sort());
+    const headings = readFileSync(root("docs/runbooks.md"), "utf8").matchAll(/^## (\w+)$/gm);
+    const anchors = [...headings].map(([, heading]) => heading!.toLowerCase());
+    for (const definition of dashboards) {
+      const { panels: built = [], templating } = buildDashboard(definition);
+      expect(templating?.list?.map(({ name }) => name)).toEqual(["project_url"]);
+      for (const { url } of built.flatMap((panel) => ("links" in panel ? (panel.links ?? []) : [])))
+        expect(anchors).toContain(/^\$\{project_url:raw\}docs\/runbooks\.md#(\w+)$/.exec(url!)?.[1]);
+    }
+  });
+
   it("show every metric of the table", () => {
     const shown = expressions.join("\n");
     for (const name of Object.keys(metricTable))

@@ -1,13 +1,22 @@
 import type { Builder } from "@grafana/grafana-foundation-sdk/cog";
-import { BigValueGraphMode } from "@grafana/grafana-foundation-sdk/common";
+import {
+  BigValueGraphMode,
+  GraphThresholdsStyleConfigBuilder,
+  GraphThresholdsStyleMode,
+} from "@grafana/grafana-foundation-sdk/common";
 import {
   type Dashboard,
   DashboardBuilder,
   DashboardCursorSync,
+  DashboardLinkBuilder,
+  DashboardLinkType,
   type Panel,
+  QueryVariableBuilder,
   RowBuilder,
   ThresholdsConfigBuilder,
   ThresholdsMode,
+  VariableHide,
+  VariableRefresh,
 } from "@grafana/grafana-foundation-sdk/dashboard";
 import { PanelBuilder as GaugeBuilder } from "@grafana/grafana-foundation-sdk/gauge";
 import { DataqueryBuilder } from "@grafana/grafana-foundation-sdk/prometheus";
@@ -27,7 +36,8 @@ export function buildDashboard({ uid, title, description, rows }: DashboardDefin
     .timezone("browser")
     .tooltip(DashboardCursorSync.Crosshair)
     .refresh("5s")
-    .time({ from: "now-7d", to: "now" });
+    .time({ from: "now-7d", to: "now" })
+    .withVariable(projectUrl());
   let id = 0;
   for (const [row, panels] of Object.entries(rows)) {
     builder.withRow(new RowBuilder(row).id(++id));
@@ -50,7 +60,7 @@ function buildPanel(panel: PanelDefinition, id: number): Builder<Panel> {
 }
 
 function common<B extends TimeSeriesBuilder | StatBuilder | GaugeBuilder>(builder: B, panel: PanelDefinition): B {
-  const { title, description, unit, queries, steps, max, width = 8, type } = panel;
+  const { title, description, unit, queries, steps, floor, alerts = [], max, width = 8, type } = panel;
   builder
     .title(title)
     .description(description)
@@ -60,7 +70,12 @@ function common<B extends TimeSeriesBuilder | StatBuilder | GaugeBuilder>(builde
     .span(width)
     .height(type === "timeseries" ? 8 : 5);
   if (max !== undefined) builder.max(max);
-  if (steps !== undefined) builder.thresholds(thresholds(steps));
+  const limits = steps !== undefined ? above(steps) : floor !== undefined ? below(floor) : undefined;
+  if (limits !== undefined) builder.thresholds(limits);
+  if (limits !== undefined && builder instanceof TimeSeriesBuilder) {
+    builder.thresholdsStyle(new GraphThresholdsStyleConfigBuilder().mode(GraphThresholdsStyleMode.Dashed));
+  }
+  builder.links(alerts.map(runbook));
   Object.entries(queries).forEach(([legend, expr], i) => {
     const query = new DataqueryBuilder()
       .datasource(datasource)
@@ -72,7 +87,31 @@ function common<B extends TimeSeriesBuilder | StatBuilder | GaugeBuilder>(builde
   return builder;
 }
 
-function thresholds([warning, problem]: readonly [number, number]): ThresholdsConfigBuilder {
+/** Where the project can be read, as prometheus.yml says. */
+function projectUrl(): QueryVariableBuilder {
+  return new QueryVariableBuilder("project_url")
+    .datasource(datasource)
+    .query('label_values(up{job="prometheus"}, project_url)')
+    .refresh(VariableRefresh.OnDashboardLoad)
+    .hide(VariableHide.HideVariable);
+}
+
+/** As the alerts' annotation has it. */
+function runbook(alert: string): DashboardLinkBuilder {
+  return new DashboardLinkBuilder(`Runbook: ${alert}`)
+    .type(DashboardLinkType.Link)
+    .url(`\${project_url:raw}docs/runbooks.md#${alert.toLowerCase()}`)
+    .targetBlank(true);
+}
+
+function below(floor: number): ThresholdsConfigBuilder {
+  return new ThresholdsConfigBuilder().mode(ThresholdsMode.Absolute).steps([
+    { value: null, color: "red" },
+    { value: floor, color: "green" },
+  ]);
+}
+
+function above([warning, problem]: readonly [number, number]): ThresholdsConfigBuilder {
   const steps = [{ value: null, color: "green" }, ...(warning < problem ? [{ value: warning, color: "yellow" }] : [])];
   return new ThresholdsConfigBuilder()
     .mode(ThresholdsMode.Absolute)

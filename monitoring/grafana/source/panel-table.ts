@@ -19,6 +19,10 @@ export interface PanelDefinition {
   readonly queries: Readonly<Record<string, string>>;
   /** Values from which it is yellow and red. */
   readonly steps?: readonly [number, number];
+  /** Value below which it is red, instead of `steps`. */
+  readonly floor?: number;
+  /** Alerts that look at what it shows: their runbooks are linked. */
+  readonly alerts?: readonly string[];
   readonly max?: number;
   /** Of 24 columns; default 8. */
   readonly width?: number;
@@ -55,8 +59,10 @@ const stat = (
   ...more,
 });
 
-const usage = (title: string, name: MetricName, steps: readonly [number, number]): PanelDefinition =>
-  stat(title, "percent", `max(${name})`, `${title} of the busiest machine`, { type: "gauge", max: 100, steps });
+const usage = (title: string, name: MetricName, steps: readonly [number, number], alert: string): PanelDefinition =>
+  stat(title, "percent", `max(${name})`, `${title} of the busiest machine`, {
+    ...{ type: "gauge", max: 100, steps, alerts: [alert] },
+  });
 
 const firing = 'count(ALERTS{alertstate="firing"}) or vector(0)';
 
@@ -68,10 +74,13 @@ export const dashboards: readonly DashboardDefinition[] = [
     rows: {
       Now: [
         stat("Active Alerts", "none", firing, "Alerts that fire now", { steps: [1, 1] }),
-        stat("API Instances Up", "none", 'sum(up{job="cifar10-api"})', "Instances that answer Prometheus"),
-        usage("CPU Usage", m("system_cpu_usage_percent"), [60, 80]),
-        usage("Memory Usage", m("system_memory_usage_percent"), [60, 70]),
-        usage("Disk Usage", m("system_disk_usage_percent"), [40, 50]),
+        stat("API Instances Up", "none", 'sum(up{job="cifar10-api"})', "Instances that answer Prometheus", {
+          floor: 1,
+          alerts: ["APIServiceDown"],
+        }),
+        usage("CPU Usage", m("system_cpu_usage_percent"), [60, 80], "HighCPUUsage"),
+        usage("Memory Usage", m("system_memory_usage_percent"), [60, 70], "HighMemoryUsage"),
+        usage("Disk Usage", m("system_disk_usage_percent"), [40, 50], "LowDiskSpace"),
         stat("Requests per Second", "reqps", `sum(rate(${m("api_requests_total")}[1m]))`, "Mean of the last minute"),
       ],
       "System resources": [
@@ -84,7 +93,7 @@ export const dashboards: readonly DashboardDefinition[] = [
             "disk {{instance}}": m("system_disk_usage_percent"),
           },
           "Usage of each machine",
-          { max: 100 },
+          { max: 100, alerts: ["HighCPUUsage", "HighMemoryUsage", "LowDiskSpace"] },
         ),
         series(
           "Network I/O",
@@ -140,7 +149,7 @@ export const dashboards: readonly DashboardDefinition[] = [
             "{{instance}}": m("api_error_rate"),
           },
           "Share of 4xx and 5xx among the answers of the last minute",
-          { max: 100 },
+          { max: 100, steps: [10, 50], alerts: ["HighAPIErrorRate"] },
         ),
         series(
           "Response Times",
@@ -151,6 +160,7 @@ export const dashboards: readonly DashboardDefinition[] = [
             p99: quantile(0.99, m("api_request_duration_seconds")),
           },
           "Quantiles over all routes",
+          { steps: [1, 2], alerts: ["HighResponseTime"] },
         ),
         series(
           "In Progress",
@@ -167,6 +177,7 @@ export const dashboards: readonly DashboardDefinition[] = [
             "{{reason}}": `sum by (reason) (rate(${m("api_rejections_total")}[5m]))`,
           },
           "Requests refused before any work was done; empty without any",
+          { alerts: ["QueueSaturation"] },
         ),
         series(
           "Cache Look-ups",
@@ -212,6 +223,7 @@ export const dashboards: readonly DashboardDefinition[] = [
             "{{level}}": `sum by (level) (rate(${m("log_lines_total")}[1m]))`,
           },
           "By level",
+          { alerts: ["LogLinesLost"] },
         ),
         stat("Uptime", "s", `time() - max(${m("process_start_time_seconds")})`, "Since the newest start"),
         stat("Version", "none", `count by (version, node) (${m("build_info")})`, "Instances of each version"),
@@ -224,8 +236,14 @@ export const dashboards: readonly DashboardDefinition[] = [
     description: "What the model answers, how sure it is and how long it takes",
     rows: {
       Now: [
-        stat("Model Confidence", "percentunit", `avg(${m("model_confidence_score")})`, "The latest prediction"),
-        stat("Average Confidence", "percentunit", `avg(${m("model_avg_confidence_score")})`, "The last minute"),
+        stat("Model Confidence", "percentunit", `avg(${m("model_confidence_score")})`, "The latest prediction", {
+          floor: 0.6,
+          alerts: ["LowModelConfidence"],
+        }),
+        stat("Average Confidence", "percentunit", `avg(${m("model_avg_confidence_score")})`, "The last minute", {
+          floor: 0.6,
+          alerts: ["LowModelConfidence"],
+        }),
         stat("Prediction Count", "none", `sum(${m("model_predictions_total")})`, "Since the start"),
         stat("Inference Time", "s", quantile(0.5, m("model_inference_duration_seconds")), "Median of a model run"),
         stat(
@@ -233,6 +251,7 @@ export const dashboards: readonly DashboardDefinition[] = [
           "percentunit",
           `avg(${m("model_live_accuracy_ratio")})`,
           "By feedback; empty without any",
+          { floor: 0.7, alerts: ["LowFeedbackAccuracy"] },
         ),
         stat("Served Model", "none", `count by (name) (${m("model_info")})`, "Instances of each model", {}),
       ],
@@ -245,7 +264,7 @@ export const dashboards: readonly DashboardDefinition[] = [
             "mean {{instance}}": m("model_avg_confidence_score"),
           },
           "Calibrated probability of the predicted class",
-          { max: 1 },
+          { max: 1, floor: 0.6, alerts: ["LowModelConfidence"] },
         ),
         series(
           "Predictions by Class",
@@ -262,6 +281,7 @@ export const dashboards: readonly DashboardDefinition[] = [
             "{{outcome}}": `sum by (outcome) (${m("model_feedback_total")})`,
           },
           "Reported labels; empty without any",
+          { alerts: ["LowFeedbackAccuracy"] },
         ),
       ],
       Time: [
@@ -294,6 +314,7 @@ export const dashboards: readonly DashboardDefinition[] = [
             p99: quantile(0.99, m("api_request_duration_seconds"), predict),
           },
           "POST /predict, from arrival to answer",
+          { steps: [1, 2], alerts: ["HighResponseTime", "LatencyBudgetBurnFast"] },
         ),
         series(
           "Queue Length",
@@ -303,6 +324,7 @@ export const dashboards: readonly DashboardDefinition[] = [
             "limit {{instance}}": m("model_queue_limit"),
           },
           "Images that wait for a model run",
+          { alerts: ["QueueSaturation"] },
         ),
         series(
           "Batch Size",
@@ -327,6 +349,7 @@ export const dashboards: readonly DashboardDefinition[] = [
             "age in seconds": `time() - max(${m("model_loaded_timestamp_seconds")})`,
           },
           "Attempts to load a model while serving; how long the present one has served",
+          { alerts: ["ModelReloadRefused"] },
         ),
         series(
           "Model Load Time",
@@ -346,24 +369,39 @@ export const dashboards: readonly DashboardDefinition[] = [
     description: "The objective (99 % of predictions without server error in 30 days) and what fires",
     rows: {
       Objective: [
-        stat("Availability, 1 h", "percentunit", "1 - api:error_ratio:rate1h", "Predictions without server error"),
-        stat("Availability, 6 h", "percentunit", "1 - api:error_ratio:rate6h", "Predictions without server error"),
-        stat("Availability, 3 d", "percentunit", "1 - api:error_ratio:rate3d", "Predictions without server error"),
+        stat("Availability, 1 h", "percentunit", "1 - api:error_ratio:rate1h", "Predictions without server error", {
+          floor: 0.99,
+          alerts: ["ErrorBudgetBurnFast"],
+        }),
+        stat("Availability, 6 h", "percentunit", "1 - api:error_ratio:rate6h", "Predictions without server error", {
+          floor: 0.99,
+          alerts: ["ErrorBudgetBurn"],
+        }),
+        stat("Availability, 3 d", "percentunit", "1 - api:error_ratio:rate3d", "Predictions without server error", {
+          floor: 0.99,
+          alerts: ["ErrorBudgetBurnSlow"],
+        }),
         stat("Burn Rate, 1 h", "none", "api:error_ratio:rate1h / 0.01", "1 spends the budget in 30 days; 14.4 pages", {
           steps: [1, 14.4],
+          alerts: ["ErrorBudgetBurnFast"],
         }),
-        stat("Burn Rate, 6 h", "none", "api:error_ratio:rate6h / 0.01", "6 pages", { steps: [1, 6] }),
+        stat("Burn Rate, 6 h", "none", "api:error_ratio:rate6h / 0.01", "6 pages", {
+          steps: [1, 6],
+          alerts: ["ErrorBudgetBurn"],
+        }),
         stat(
           "Latency, 1 h",
           "percentunit",
           "1 - api:slow_ratio:rate1h",
           "Predictions within half a second; objective 95 %",
+          { floor: 0.95, alerts: ["LatencyBudgetBurnFast", "LatencyBudgetBurn"] },
         ),
         stat(
           "Latency, 3 d",
           "percentunit",
           "1 - api:slow_ratio:rate3d",
           "Predictions within half a second; objective 95 %",
+          { floor: 0.95, alerts: ["LatencyBudgetBurnSlow"] },
         ),
         stat("Firing", "none", firing, "Alerts that fire now", { steps: [1, 1] }),
       ],
@@ -380,7 +418,11 @@ export const dashboards: readonly DashboardDefinition[] = [
             "latency, 1 h": "api:slow_ratio:rate1h / 0.05",
           },
           "How many times faster than allowed the error budget is spent",
-          { width: 12 },
+          {
+            width: 12,
+            steps: [1, 14.4],
+            alerts: ["ErrorBudgetBurnFast", "ErrorBudgetBurn", "LatencyBudgetBurnFast", "LatencyBudgetBurn"],
+          },
         ),
         series(
           "Alerts",
@@ -400,7 +442,7 @@ export const dashboards: readonly DashboardDefinition[] = [
             p99: "api:request_duration_seconds:p99_5m",
           },
           "Predictions; the alert looks at p95",
-          { width: 12 },
+          { width: 12, steps: [0.5, 2], alerts: ["HighResponseTime", "LatencyBudgetBurnSlow"] },
         ),
         series(
           "Notifications",
@@ -429,7 +471,7 @@ export const dashboards: readonly DashboardDefinition[] = [
             rotations: `sum(${m("log_rotations_total")})`,
           },
           "Destinations that do not take lines; rotations of files",
-          { width: 12 },
+          { width: 12, alerts: ["LogLinesLost"] },
         ),
       ],
     },
@@ -446,15 +488,14 @@ export const dashboards: readonly DashboardDefinition[] = [
           "bool_yes_no",
           `max(${m("training_last_run_failed")})`,
           "Ended in an error or fell silent",
-          {
-            steps: [1, 1],
-          },
+          { steps: [1, 1], alerts: ["TrainingFailed"] },
         ),
         stat(
           "Tracking Server",
           "bool_on_off",
           `min(${m("tracking_up")})`,
           "Whether it answers; empty where none is watched",
+          { floor: 1, alerts: ["TrackingUnreachable"] },
         ),
         stat("Epoch", "none", `max(${m("training_epoch")})`, "Finished epochs"),
         stat("Step", "none", `max(${m("training_step")})`, "Optimiser steps done"),
@@ -492,6 +533,7 @@ export const dashboards: readonly DashboardDefinition[] = [
             "{{outcome}}": `max by (outcome) (${m("training_runs_total")})`,
           },
           "Ended ones, by outcome",
+          { alerts: ["TrainingFailed"] },
         ),
         series(
           "Trials",
@@ -511,7 +553,7 @@ export const dashboards: readonly DashboardDefinition[] = [
     rows: {
       Now: [
         stat("Drift", "bool_yes_no", `max(${m("model_drift_detected")})`, "Empty until the window is full", {
-          steps: [1, 1],
+          ...{ steps: [1, 1], alerts: ["ModelDrift"] },
         }),
         stat("Window", "none", `max(${m("model_drift_window_predictions")})`, "Predictions that are compared"),
         stat(
@@ -525,6 +567,7 @@ export const dashboards: readonly DashboardDefinition[] = [
           "percentunit",
           `avg(${m("model_live_accuracy_ratio")})`,
           "By feedback alone; empty without any",
+          { floor: 0.7, alerts: ["LowFeedbackAccuracy"] },
         ),
       ],
       History: [
@@ -535,7 +578,7 @@ export const dashboards: readonly DashboardDefinition[] = [
             "{{statistic}} {{instance}}": m("model_drift_p_value"),
           },
           "Corrected for the number of tests; small means drift; empty before enough predictions",
-          { width: 12, max: 1 },
+          { width: 12, max: 1, floor: 0.001, alerts: ["ModelDrift"] },
         ),
         series(
           "Scores",
@@ -544,7 +587,7 @@ export const dashboards: readonly DashboardDefinition[] = [
             "{{statistic}} {{instance}}": m("model_drift_score"),
           },
           "Distances from the reference; empty before enough predictions",
-          { width: 12 },
+          { width: 12, alerts: ["ModelDrift"] },
         ),
         series(
           "Accuracy",
@@ -554,7 +597,7 @@ export const dashboards: readonly DashboardDefinition[] = [
             "by feedback {{instance}}": m("model_live_accuracy_ratio"),
           },
           "Estimated without labels, and of the labels that came",
-          { width: 12, max: 1 },
+          { width: 12, max: 1, floor: 0.7, alerts: ["LowFeedbackAccuracy"] },
         ),
         series(
           "Predicted Classes",

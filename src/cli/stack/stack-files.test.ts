@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeEach, expect, it, onTestFinished } from "vitest";
+import { parse } from "yaml";
 import { AlertmanagerFile } from "../../observability/alerts/alertmanager-file.ts";
 import { type StackFiles, writeStackFiles } from "./stack-files.ts";
 
@@ -81,7 +82,14 @@ it("tell where the project can be read, for the links to the runbooks", async ()
     smtp: { smarthost: "127.0.0.1:1025", requireTls: false },
   };
   const { prometheus } = await writeStackFiles(options);
-  expect(await read(prometheus)).toContain('project_url: ""');
+  // For the alerts, and for Grafana's panels.
+  const told = async (): Promise<unknown[]> => {
+    const { global, scrape_configs: jobs } = parse(await read(prometheus));
+    const own = jobs.find((job: { job_name: string }) => job.job_name === "prometheus");
+    expect(own.static_configs[0].targets).toEqual(["127.0.0.1:9090"]);
+    return [global.external_labels.project_url, own.static_configs[0].labels.project_url];
+  };
+  expect(await told()).toEqual(["", ""]);
   await writeStackFiles({ ...options, projectUrl: "https://git.example.com/cifar" });
-  expect(await read(prometheus)).toMatch(/project_url: "?https:\/\/git\.example\.com\/cifar\/"?\n/);
+  expect(await told()).toEqual(["https://git.example.com/cifar/", "https://git.example.com/cifar/"]);
 });

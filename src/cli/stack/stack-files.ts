@@ -105,8 +105,8 @@ async function prometheusFor({ source, addresses, projectUrl }: StackFilesOption
   for (const job of maps(document.get("scrape_configs"))) {
     const wanted = targets[String(job.get("job_name"))];
     if (wanted === undefined) continue;
-    job.delete("dns_sd_configs");
-    job.set("static_configs", document.createNode([{ targets: [...wanted] }]));
+    if (job.delete("dns_sd_configs")) job.set("static_configs", document.createNode([{}]));
+    job.setIn(["static_configs", 0, "targets"], document.createNode([...wanted]));
   }
   return document.toString();
 }
