@@ -41,6 +41,20 @@ export interface ImportedModel {
   readonly difference: number;
 }
 
+/** @throws INVALID_ARGUMENT unless there is one name for each class, and no two are the same: answers go by name */
+function requireNames(names: readonly string[], count: number): void {
+  const remedy = "give each class of the model a name of its own, in its order";
+  if (names.length !== count)
+    throw new PipelineError("INVALID_ARGUMENT", `${names.length} class names for ${count} classes`, { remedy });
+  const repeated = [...new Set(names.filter((name, i) => names.indexOf(name) !== i))];
+  if (repeated.length === 0) return;
+  const some = repeated.slice(0, 5).map((name) => JSON.stringify(name));
+  throw new PipelineError("INVALID_ARGUMENT", `several classes have the same name: ${some.join(", ")}`, {
+    remedy,
+    details: { repeated },
+  });
+}
+
 /**
  * Reads an ONNX file into the graph, compares it with onnxruntime on the file, and writes it as a bundle.
  * @throws MODEL_DAMAGED, MODEL_UNSUPPORTED; MODEL_REFUSED where the results differ; INVALID_ARGUMENT, BUNDLE_EXISTS
@@ -49,11 +63,7 @@ export async function importModel(request: ImportRequest): Promise<ImportedModel
   const { bytes, directory, name, classes, mean, std, now = () => new Date() } = request;
   // Any batch above 1 will do: it becomes free in the file.
   const read = readModel(bytes, { batch: 2, ...sizeOptions(request) });
-  if (read.classes !== classes.length || new Set(classes).size !== classes.length) {
-    throw new PipelineError("INVALID_ARGUMENT", `${classes.length} class names for ${read.classes} classes`, {
-      remedy: "give each class of the model one name, in its order",
-    });
-  }
+  requireNames(classes, read.classes);
   const { modelBytes, difference } = await verified(read, bytes);
   const { height, width, weights, graph } = read;
   const parameterCount = Object.values(weights).reduce((sum, { shape }) => sum + sizeOf(shape), 0);

@@ -89,6 +89,12 @@ describe("cifar import", () => {
     expect(err).toContain("2 class names for 5 classes");
   });
 
+  it("names the class names that stand twice", async () => {
+    const { code, err } = await cifar(...importing("twice"), "--classes", "ant,bee,crane,ant,crane", ...statistics);
+    expect(code).not.toBe(0);
+    expect(err).toContain('several classes have the same name: "ant", "crane"');
+  });
+
   it("refuses what onnxruntime does not run", async () => {
     const model = fromBinary(ModelProtoSchema, await fileOf("plain"));
     model.irVersion = 999n;
