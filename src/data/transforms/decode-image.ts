@@ -36,7 +36,7 @@ const exactBelow = 4;
 const largestPart = 3.5;
 const partOfFactor = 1 / 8;
 /** What is resampled on a thread that must not be held: a millisecond. */
-const maxPixelsHere = 150_000;
+const maxPixelsHere = 75_000;
 
 /**
  * Decodes an encoded image (JPEG, PNG, WebP, AVIF, BMP, first frame of a GIF) to uint8 [3, height, width], R G B planes in sRGB.

@@ -9,13 +9,14 @@ export interface Pixels extends ImageSize {
 /**
  * Resizes with an antialiased bilinear kernel, the weights of which are taken exactly, whatever the factor, as Pillow's and
  * torchvision's are: a triangle that is as wide as two output pixels, or two input pixels where there are fewer of these.
- * Takes about 2 ns a value of the larger image.
+ * Takes about 5 ns a value of the larger image.
  */
 export function resample(pixels: Pixels, { height, width }: ImageSize): Pixels {
   const { channels } = pixels;
   const across = kernelOf(pixels.width, width);
   const rowLength = pixels.width * channels;
-  const row = new Float32Array(rowLength);
+  // As the arithmetic is: rounding each sum to 32 bits takes half as long again.
+  const row = new Float64Array(rowLength);
   const data = new Uint8Array(height * width * channels);
   for (const [y, { first, weights }] of kernelOf(pixels.height, height).entries()) {
     row.fill(0);
