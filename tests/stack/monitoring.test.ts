@@ -301,18 +301,22 @@ describe.skipIf(!here)(`the monitoring stack${here ? "" : ` (${remedy})`}`, () =
         await Promise.all([predict(quick.url), ...Array.from({ length: 8 }, () => predict(slow.url))]);
       }
     })();
-    const slowMail = await mailOf("HighResponseTime", "FIRING");
-    const unsure = await mailOf("LowModelConfidence", "FIRING");
-    expect(slowMail.to).toEqual(["team@example.com"]);
-    expect(unsure.parts["text/plain"]).toMatch(/mean confidence of recent predictions is 0\.[0-5]/);
-    // Grouping: a mail tells of all that its group has, by service and severity.
-    const both = await sink.find("both in one mail", ({ parts }) => {
-      const text = parts["text/plain"] ?? "";
-      return text.includes("FIRING: HighResponseTime ") && text.includes("FIRING: LowModelConfidence ");
-    });
-    expect(both.headers.subject).toBe("[FIRING:2] warning 2 alerts (cifar10-api)");
-    traffic.abort();
-    await working;
+    try {
+      const slowMail = await mailOf("HighResponseTime", "FIRING");
+      const unsure = await mailOf("LowModelConfidence", "FIRING");
+      expect(slowMail.to).toEqual(["team@example.com"]);
+      expect(unsure.parts["text/plain"]).toMatch(/mean confidence of recent predictions is 0\.[0-5]/);
+      // Grouping: a mail tells of all that its group has, by service and severity.
+      const both = await sink.find("both in one mail", ({ parts }) => {
+        const text = parts["text/plain"] ?? "";
+        return text.includes("FIRING: HighResponseTime ") && text.includes("FIRING: LowModelConfidence ");
+      });
+      // On a busy machine there are others beside them.
+      expect(both.headers.subject).toMatch(/^\[FIRING:(\d)\] warning \1 alerts \(cifar10-api\)$/);
+    } finally {
+      traffic.abort();
+      await working;
+    }
     // A model that is sure of itself, asked often enough.
     const model = `/predict?model=${confident}`;
     await load(confident);
