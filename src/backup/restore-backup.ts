@@ -1,10 +1,9 @@
-import { createHash, randomBytes } from "node:crypto";
-import { createReadStream } from "node:fs";
+import { randomBytes } from "node:crypto";
 import { chown, lstat, mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
-import { pipeline } from "node:stream/promises";
 import { ignoreMissing, syncFolder } from "../base/durable.ts";
 import { PipelineError } from "../base/errors.ts";
+import { fileDigest } from "../base/file-digest.ts";
 import { storageError } from "../base/storage-error.ts";
 import { type BackupFile, damaged, type Manifest, type PartName, partNames, readManifest } from "./manifest.ts";
 import { copyFile } from "./tree.ts";
@@ -84,14 +83,8 @@ async function check(source: string, { path, size, sha256 }: BackupFile): Promis
   const info = await lstat(file).catch(ignoreMissing);
   if (!info?.isFile()) throw damaged(file, "the file is missing");
   if (info.size !== size) throw damaged(file, `it has ${info.size} bytes, ${size} were written`);
-  const actual = await digestOf(file);
+  const actual = await fileDigest(file);
   if (actual !== sha256) throw damaged(file, `its SHA-256 is ${actual}, it was ${sha256}`);
-}
-
-async function digestOf(path: string): Promise<string> {
-  const hash = createHash("sha256");
-  await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash);
-  return hash.digest("hex");
 }
 
 async function stateOf(
@@ -104,7 +97,7 @@ async function stateOf(
   for (const { path, size, sha256 } of files) {
     const file = join(folder, path.slice(part.length + 1));
     const info = await lstat(file).catch(ignoreMissing);
-    if (!info?.isFile() || info.size !== size || (await digestOf(file)) !== sha256) return "taken";
+    if (!info?.isFile() || info.size !== size || (await fileDigest(file)) !== sha256) return "taken";
   }
   return "unchanged";
 }

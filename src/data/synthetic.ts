@@ -55,8 +55,29 @@ function drawSplit(count: number, rng: Rng): ImageSplit {
 
 function drawImage(image: Uint8Array, name: ShapeName, rng: Rng): void {
   const [background, foreground] = contrastingColours(rng);
-  const slope = [0, 1, 2].map(() => [between(rng, -1, 1), between(rng, -1, 1)] as const);
+  const slopesX = new Float64Array(3);
+  const slopesY = new Float64Array(3);
+  for (let channel = 0; channel < 3; channel++) {
+    slopesX[channel] = between(rng, -1, 1);
+    slopesY[channel] = between(rng, -1, 1);
+  }
   const noise = between(rng, 10, 40);
+  const coverage = drawShape(name, rng);
+  for (let y = 0, pixel = 0; y < side; y++) {
+    for (let x = 0; x < side; x++, pixel++) {
+      const random = rng.uint32();
+      for (let channel = 0; channel < 3; channel++) {
+        const ground = background[channel]! + slopesX[channel]! * (x - side / 2) + slopesY[channel]! * (y - side / 2);
+        const value = ground + (foreground[channel]! - ground) * coverage[pixel]!;
+        const grain = (((random >>> (8 * channel)) & 255) / 127.5 - 1) * noise;
+        image[channel * plane + pixel] = Math.min(255, Math.max(0, Math.floor(value + grain + 0.5)));
+      }
+    }
+  }
+}
+
+/** The share of each pixel that a shape of random place, size and tilt covers. */
+function drawShape(name: ShapeName, rng: Rng): Float64Array {
   const radius = between(rng, 6.5, 13.5);
   const room = 17 - radius;
   const centreX = side / 2 + between(rng, -room, room);
@@ -66,27 +87,20 @@ function drawImage(image: Uint8Array, name: ShapeName, rng: Rng): void {
   const cos = (1 - t * t) / (1 + t * t) / radius;
   const sin = (2 * t) / (1 + t * t) / radius;
   const inside = shapes[name];
+  const reach = 2 * radius * radius;
 
-  for (let y = 0, pixel = 0; y < side; y++) {
-    for (let x = 0; x < side; x++, pixel++) {
-      let hits = 0;
-      for (let s = 0; s < samples * samples; s++) {
-        const dx = x + ((s % samples) + 0.5) / samples - centreX;
-        const dy = y + (Math.floor(s / samples) + 0.5) / samples - centreY;
-        if (dx * dx + dy * dy > 2 * radius * radius) continue;
-        if (inside(cos * dx + sin * dy, cos * dy - sin * dx)) hits++;
-      }
-      const coverage = hits / (samples * samples);
-      const random = rng.uint32();
-      for (let channel = 0; channel < 3; channel++) {
-        const [slopeX, slopeY] = slope[channel]!;
-        const ground = background[channel]! + slopeX * (x - side / 2) + slopeY * (y - side / 2);
-        const value = ground + (foreground[channel]! - ground) * coverage;
-        const grain = (((random >>> (8 * channel)) & 255) / 127.5 - 1) * noise;
-        image[channel * plane + pixel] = Math.min(255, Math.max(0, Math.floor(value + grain + 0.5)));
-      }
+  const coverage = new Float64Array(plane);
+  for (let row = 0; row < side * samples; row++) {
+    const dy = (row + 0.5) / samples - centreY;
+    for (let column = 0; column < side * samples; column++) {
+      const dx = (column + 0.5) / samples - centreX;
+      if (dx * dx + dy * dy > reach) continue;
+      if (!inside(cos * dx + sin * dy, cos * dy - sin * dx)) continue;
+      const pixel = Math.floor(row / samples) * side + Math.floor(column / samples);
+      coverage[pixel] = coverage[pixel]! + 1 / (samples * samples);
     }
   }
+  return coverage;
 }
 
 /** Two colours whose channels differ by at least 150 in all. */

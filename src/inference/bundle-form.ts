@@ -4,9 +4,10 @@ import { join } from "node:path";
 import { z } from "zod";
 import { ignoreMissing, replaceFile, syncFolder } from "../base/durable.ts";
 import { PipelineError } from "../base/errors.ts";
+import { fileDigest } from "../base/file-digest.ts";
 import { readJsonFile } from "../base/json-file.ts";
 import { storageError } from "../base/storage-error.ts";
-import { type Bundle, fileDigest } from "./bundle.ts";
+import type { Bundle } from "./bundle.ts";
 
 const unit = z.number().min(0).max(1);
 const digest = z.string().regex(/^[0-9a-f]{64}$/);

@@ -1,11 +1,10 @@
 import { createHash, randomBytes } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { mkdir, readdir, realpath, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { pipeline } from "node:stream/promises";
 import { z } from "zod";
 import { ignoreMissing, syncFolder, writeFileDurably } from "../base/durable.ts";
 import { isPipelineError, PipelineError } from "../base/errors.ts";
+import { fileDigest } from "../base/file-digest.ts";
 import { readJsonFile } from "../base/json-file.ts";
 import { storageError } from "../base/storage-error.ts";
 import { safetensorsParts } from "../tensor/safetensors.ts";
@@ -198,13 +197,6 @@ export async function writeBundle(options: WriteBundleOptions): Promise<Bundle> 
     throw storageError(error, folder) ?? error;
   }
   return { directory: folder, modelPath: join(folder, modelFile), metadata: parsed.data };
-}
-
-/** SHA-256 of a file of any size, hexadecimal. */
-export async function fileDigest(path: string): Promise<string> {
-  const hash = createHash("sha256");
-  await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash);
-  return hash.digest("hex");
 }
 
 function damaged(path: string, reason: string, cause?: unknown): PipelineError {
