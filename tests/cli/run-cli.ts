@@ -22,9 +22,17 @@ export interface CliOptions {
   readonly onLine?: (line: string, child: ChildProcess) => void;
 }
 
+/** Threads of a training that wait for each other take the cores that other tests need. */
+const frugal = (command: string): readonly string[] =>
+  command === "train" || command === "tune" ? ["--set", "training.threads=1"] : [];
+
 export function startCli(args: readonly string[], { cwd, env = {}, onLine }: CliOptions): CliProcess {
   const { CIFAR_SOURCE: _, ...inherited } = process.env;
-  const child = spawn(process.execPath, [entry, ...args], { cwd, env: { ...inherited, ...env } });
+  const [command = "", ...rest] = args;
+  const child = spawn(process.execPath, [entry, command, ...frugal(command), ...rest], {
+    cwd,
+    env: { ...inherited, ...env },
+  });
   let stdout = "";
   let stderr = "";
   child.stderr.on("data", (chunk: Buffer) => {

@@ -1,9 +1,11 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { createRng } from "../../src/base/rng.ts";
 import { gridOf, gridSampler } from "../../src/tuning/samplers/grid.ts";
 import { parzenEstimator } from "../../src/tuning/samplers/parzen.ts";
-import { quasiRandomSampler, scrambledHalton } from "../../src/tuning/samplers/quasi-random.ts";
+import { quasiRandomSampler } from "../../src/tuning/samplers/quasi-random.ts";
 import { randomSampler } from "../../src/tuning/samplers/random.ts";
+import { scrambledSobol, sobolBits, sobolDimensions, sobolSequence } from "../../src/tuning/samplers/sobol.ts";
 import { goodTrials, tpeSampler } from "../../src/tuning/samplers/tpe.ts";
 import { choice, createSpace, integer, logUniform, type Params, uniform, when } from "../../src/tuning/space.ts";
 import { optunaGolden } from "./optuna-golden.ts";
@@ -72,14 +74,53 @@ describe("gridSampler", () => {
   });
 });
 
-describe("scrambledHalton", () => {
-  it("has in each dimension one point in each of b^k equal intervals for b^k points in a row", () => {
-    const sequence = scrambledHalton(createRng(5));
-    for (const [dimension, base] of [2, 3, 5, 7, 11].entries()) {
-      const count = base ** 2;
-      const cells = Array.from({ length: count }, (_, i) => Math.floor(sequence(i, dimension) * count));
-      expect(cells.sort((x, y) => x - y)).toEqual(Array.from({ length: count }, (_, i) => i));
+describe("sobolSequence", () => {
+  it("has the points of PyTorch's engine in all its dimensions, in the order of Gray's code", () => {
+    const { bits, rows } = JSON.parse(readFileSync(new URL("../goldens/sobol.json", import.meta.url), "utf8")) as {
+      readonly bits: number;
+      readonly rows: readonly { readonly from: number; readonly points: readonly (readonly number[])[] }[];
+    };
+    expect(bits).toBe(sobolBits);
+    const sequence = sobolSequence();
+    for (const { from, points } of rows) {
+      expect(points[0]).toHaveLength(sobolDimensions);
+      const ours = points.map((point, i) => {
+        const index = from + i;
+        return point.map((_, dimension) => sequence(index ^ (index >>> 1), dimension));
+      });
+      expect(ours).toEqual(points);
     }
+  });
+});
+
+describe("scrambledSobol", () => {
+  const unit = (seed: number) => {
+    const sequence = scrambledSobol(createRng(seed));
+    return (index: number, dimension: number): number => sequence(index, dimension) / 2 ** sobolBits;
+  };
+
+  it("has in each dimension one point in each of 2^k equal intervals for 2^k points in a row", () => {
+    const point = unit(5);
+    for (let dimension = 0; dimension < sobolDimensions; dimension++) {
+      const cells = Array.from({ length: 64 }, (_, i) => Math.floor(point(128 + i, dimension) * 64));
+      expect(cells.sort((x, y) => x - y)).toEqual(Array.from({ length: 64 }, (_, i) => i));
+    }
+  });
+
+  it("has in its first two dimensions one of 2^k points in each rectangle of that part of the square", () => {
+    const point = unit(6);
+    for (let wide = 0; wide <= 6; wide++) {
+      const cells = Array.from(
+        { length: 64 },
+        (_, i) => Math.floor(point(i, 0) * 2 ** wide) * 2 ** (6 - wide) + Math.floor(point(i, 1) * 2 ** (6 - wide)),
+      );
+      expect(new Set(cells).size).toBe(64);
+    }
+  });
+
+  it("is another one for another seed, the first point too", () => {
+    expect(unit(1)(0, 0)).not.toBe(unit(2)(0, 0));
+    expect(unit(1)(5, 3)).toBe(unit(1)(5, 3));
   });
 
   it("estimates an integral over ten dimensions better than random points do", () => {
@@ -95,9 +136,9 @@ describe("scrambledHalton", () => {
     };
     const errors = (make: (seed: number) => (i: number, d: number) => number): number =>
       medianOf(Array.from({ length: 20 }, (_, seed) => error(make(seed))));
-    const halton = errors((seed) => scrambledHalton(createRng(seed)));
+    const sobol = errors(unit);
     const random = errors((seed) => (i, d) => createRng(`${seed}/${i}/${d}`).uniform());
-    expect(halton).toBeLessThan(0.5 * random);
+    expect(sobol).toBeLessThan(0.5 * random);
   });
 });
 
