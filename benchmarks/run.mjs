@@ -28,6 +28,10 @@ const benchmarks = {
     summary: "sweeps on CIFAR-10: successive halving with TPE against random search at equal compute",
     load: () => import("./tuning/benchmark.mjs"),
   },
+  proposals: {
+    summary: "what a proposal of each sampler costs after many trials, interleaved with Optuna",
+    load: () => import("./proposals/benchmark.mjs"),
+  },
   monitoring: {
     summary: "a scrape of 10,000 series, interleaved with prometheus_client; throughput with and without monitoring",
     load: () => import("./monitoring/benchmark.mjs"),

@@ -10,10 +10,12 @@ const entry = fileURLToPath(new URL("../../bin/cifar.mjs", import.meta.url));
 export const options = {
   seeds: { type: "string", default: "2", description: "sweeps of each kind" },
   teraflops: { type: "string", default: "3", description: "compute of each sweep" },
+  images: { type: "string", default: "5000", description: "of CIFAR-10, the first ones" },
+  keep: { type: "string", description: "a folder for the sweeps' own, which are deleted otherwise" },
 };
 
 const common = [
-  ...["dataset.limit=5000", "model.name=airbench", "model.width=0.125", "training.batch_size=128"],
+  ...["model.name=airbench", "model.width=0.125", "training.batch_size=128"],
   ...["training.num_epochs=9", "training.early_stopping=false", "ray_tune.num_samples=100"],
   ...["ray_tune.resources_per_trial.cpu=1", "ray_tune.search.startup_trials=5"],
   "ray_tune.parameters={learning_rate: {min: 0.003, max: 3}, momentum: {min: 0.5, max: 0.95}, weight_decay: {min: 0.00001, max: 0.01}, label_smoothing: {min: 0, max: 0.3}}",
@@ -33,14 +35,15 @@ const strategies = {
   ],
 };
 
-function sweep(settings, { seed, teraflops }) {
-  const cwd = mkdtempSync(join(tmpdir(), "bench-tuning-"));
+function sweep(settings, { seed, teraflops, images, keep }) {
+  const cwd = mkdtempSync(join(keep ?? tmpdir(), "bench-tuning-"));
   try {
     const data = `dataset.data_dir=${join(tmpdir(), "bench-tuning-data")}`;
     const set = [
       ...common,
       ...settings,
       data,
+      `dataset.limit=${images}`,
       `training.seed=${seed}`,
       `ray_tune.flops_budget=${teraflops}e12`,
     ].flatMap((setting) => ["--set", setting]);
@@ -60,15 +63,15 @@ function sweep(settings, { seed, teraflops }) {
       seconds: (performance.now() - began) / 1000,
     };
   } finally {
-    rmSync(cwd, { recursive: true, force: true });
+    if (keep === undefined) rmSync(cwd, { recursive: true, force: true });
   }
 }
 
-export async function run({ seeds, teraflops }, print) {
+export async function run({ seeds, teraflops, images, keep }, print) {
   const results = Object.fromEntries(Object.keys(strategies).map((name) => [name, []]));
   for (let seed = 1; seed <= Number(seeds); seed++)
     for (const [name, settings] of Object.entries(strategies)) {
-      const result = sweep(settings, { seed, teraflops });
+      const result = sweep(settings, { seed, teraflops, images, keep });
       results[name].push(result);
       print(
         `${name}, seed ${seed}: best validation accuracy ${(100 * result.accuracy).toFixed(1)} %, ${result.trials} trials ` +

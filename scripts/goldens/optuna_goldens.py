@@ -25,8 +25,9 @@ SEEDS = int(sys.argv[1]) if len(sys.argv) > 1 else 120
 MARKS = [25, 50, 100]
 
 
-def sphere(trial):
-    return sum(trial.suggest_float(f"x{i}", -5, 5) ** 2 for i in range(5))
+def rosenbrock(trial):
+    x = [trial.suggest_float(f"x{i}", -2, 2) for i in range(4)]
+    return sum(100 * (x[i + 1] - x[i] ** 2) ** 2 + (1 - x[i]) ** 2 for i in range(3))
 
 
 def branin(trial):
@@ -61,7 +62,7 @@ def mixed(trial):
     return loss
 
 
-FUNCTIONS = {"sphere": sphere, "branin": branin, "hartmann6": hartmann6, "mixed": mixed}
+FUNCTIONS = {"rosenbrock": rosenbrock, "branin": branin, "hartmann6": hartmann6, "mixed": mixed}
 
 
 def statistics():
@@ -76,11 +77,9 @@ def statistics():
                 study.optimize(function, n_trials=MARKS[-1])
                 best.append(np.minimum.accumulate([t.value for t in study.trials])[[m - 1 for m in MARKS]])
             best = np.array(best)
-            out.setdefault(name, {})[kind] = {
-                "median": np.median(best, axis=0).tolist(),
-                "quartiles": [np.percentile(best, q, axis=0).tolist() for q in (25, 75)],
-            }
-            print(name, kind, out[name][kind], flush=True)
+            # The best value after each mark, of all seeds in order.
+            out.setdefault(name, {})[kind] = [[float(f"{v:.7g}") for v in column] for column in np.sort(best, axis=0).T]
+            print(name, kind, np.median(best, axis=0), flush=True)
     return out
 
 

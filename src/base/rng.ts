@@ -66,7 +66,7 @@ function fromKey(key: string): Rng {
       return radius * Math.cos(angle);
     },
     permutation(count) {
-      const order = Int32Array.from({ length: count }, (_, i) => i);
+      const order = new Int32Array(count).map((_, i) => i);
       for (let i = count - 1; i > 0; i--) {
         const j = int(i + 1);
         const swap = order[i]!;

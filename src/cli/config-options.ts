@@ -25,7 +25,7 @@ export function addOutputOptions(command: Command): Command {
   return command.option("--json", "machine-readable output").option("--debug", "show where an error comes from");
 }
 
-/** Defaults < CIFAR_SOURCE < file < preset < --set. */
+/** Defaults < environment < file < preset < --set. */
 export function loadArguments(
   { env }: Terminal,
   { config, preset, set }: ConfigArguments,

@@ -18,7 +18,7 @@ export interface ConfigLayer {
 }
 
 /** null at these keys stands for "not given here". */
-const inheritsOnNull: ReadonlySet<string> = new Set(["dataset.source"]);
+const inheritsOnNull: ReadonlySet<string> = new Set(["dataset.source", "mlflow.experiment_name"]);
 
 /** Later layers win; mappings merge key by key, an empty section (null) changes nothing. */
 export function mergeLayers(layers: readonly ConfigLayer[]): Tree {

@@ -68,6 +68,15 @@ describe("loadConfig", () => {
     expect(loadConfig({ env: { CIFAR_SOURCE: "" } }).config.dataset.source).toBe("official");
   });
 
+  it("takes MLFLOW_EXPERIMENT_NAME as the default of mlflow.experiment_name", () => {
+    const env = { MLFLOW_EXPERIMENT_NAME: "night" };
+    const nulled = loadConfig({ env, file: yaml("mlflow:\n  experiment_name: null\n") });
+    expect(nulled.config.mlflow.experiment_name).toBe("night");
+    expect(nulled.sources["mlflow.experiment_name"]).toEqual({ kind: "env", variable: "MLFLOW_EXPERIMENT_NAME" });
+    expect(loadConfig({ env, overrides: ["mlflow.experiment_name=day"] }).config.mlflow.experiment_name).toBe("day");
+    expect(loadConfig({ env: {} }).config.mlflow.experiment_name).toBe("cifar_classification");
+  });
+
   it("reports every problem at once with place, value and suggestion", () => {
     const file = yaml(
       "batch_size: 4\ntraining:\n  batch_sizes: 5\n  num_epochs: many\n  optimizer: adam\nmodle:\n  name: x\n",

@@ -15,7 +15,7 @@ export interface LoadConfigOptions {
   readonly file?: string;
   /** `section.key=value`, in the order of the command line; the last one wins. */
   readonly overrides?: readonly string[];
-  /** The environment; of it only CIFAR_SOURCE is read, as the default of dataset.source. */
+  /** The environment; of it CIFAR_SOURCE and MLFLOW_EXPERIMENT_NAME are read. */
   readonly env: Readonly<Record<string, string | undefined>>;
   /** A name of `presets`. */
   readonly preset?: string;
@@ -30,6 +30,12 @@ export interface LoadedConfig {
   readonly sources: Readonly<Record<string, ConfigSource>>;
 }
 
+/** The defaults of two keys, below whatever is given elsewhere. */
+const variables: Readonly<Record<string, (value: string) => ConfigLayer["tree"]>> = {
+  CIFAR_SOURCE: (source) => ({ dataset: { source } }),
+  MLFLOW_EXPERIMENT_NAME: (name) => ({ mlflow: { experiment_name: name } }),
+};
+
 /**
  * Builds the configuration from defaults, environment, file, preset and overrides; each wins over those before it.
  * @throws CONFIG_UNREADABLE for a missing or malformed file
@@ -39,10 +45,11 @@ export interface LoadedConfig {
 export function loadConfig({ file, overrides = [], env, preset }: LoadConfigOptions): LoadedConfig {
   const problems: ConfigProblem[] = [];
   const layers: ConfigLayer[] = [];
-  const variable = "CIFAR_SOURCE";
-  const source = env[variable];
-  if (source !== undefined && source !== "")
-    layers.push({ tree: { dataset: { source } }, source: () => ({ kind: "env", variable }) });
+  for (const [variable, tree] of Object.entries(variables)) {
+    const value = env[variable];
+    if (value !== undefined && value !== "")
+      layers.push({ tree: tree(value), source: () => ({ kind: "env", variable }) });
+  }
   if (file !== undefined) layers.push(readYamlLayer(file));
   if (preset !== undefined) {
     const layer = presetLayer(preset);

@@ -26,7 +26,8 @@ export function renderConfigurationReference(): string {
     "<!-- Generated from the schema in src/config by scripts/generate-docs.mjs: do not edit. -->",
     "",
     "Keys are given in `config/config.yaml` or with `--set section.key=value`; each later source wins over those before " +
-      "it: defaults, environment variable `CIFAR_SOURCE` (for `dataset.source` only), file, `--preset`, `--set`. " +
+      "it: defaults, the environment variables `CIFAR_SOURCE` (for `dataset.source`) and `MLFLOW_EXPERIMENT_NAME` (for " +
+      "`mlflow.experiment_name`), file, `--preset`, `--set`. " +
       `Presets: ${presetNames.map((name) => `\`${name}\``).join(", ")}. Unknown keys and wrong values are errors.`,
     "",
     sections.join("\n\n"),

@@ -57,6 +57,14 @@ export function configuredPruner({ ray_tune: { scheduler } }: Config): Pruner {
   return pruners[scheduler.name](scheduler);
 }
 
+/** What a trial on another machine needs to find its tracking server. */
+const trackingVariables = [
+  "MLFLOW_TRACKING_URI",
+  "MLFLOW_TRACKING_USERNAME",
+  "MLFLOW_TRACKING_PASSWORD",
+  "MLFLOW_TRACKING_TOKEN",
+];
+
 /** @throws STORAGE_FAILED when the file with the cluster's token can't be read */
 export async function configuredExecutor({ ray_tune: tuning }: Config, studyId: string): Promise<TrialExecutor> {
   const maxConcurrent = tuning.max_concurrent ?? undefined;
@@ -69,6 +77,12 @@ export async function configuredExecutor({ ray_tune: tuning }: Config, studyId: 
       return rayExecutor({
         ...{ address, token, studyId, maxConcurrent, nodeCommand },
         nodeModules: nodeModules ?? undefined,
+        environment: Object.fromEntries(
+          trackingVariables.flatMap((name) => {
+            const value = process.env[name];
+            return value === undefined ? [] : [[name, value]];
+          }),
+        ),
       });
     }
     default:

@@ -27,13 +27,13 @@ export const onesInit = constantInit(1);
 export const uniformInit =
   (bound: number): Initializer =>
   (shape, rng) =>
-    Float32Array.from({ length: sizeOf(shape) }, () => (2 * rng.uniform() - 1) * bound);
+    new Float32Array(sizeOf(shape)).map(() => (2 * rng.uniform() - 1) * bound);
 
 /** Normal with mean 0. */
 export const normalInit =
   (std: number): Initializer =>
   (shape, rng) =>
-    Float32Array.from({ length: sizeOf(shape) }, () => rng.normal() * std);
+    new Float32Array(sizeOf(shape)).map(() => rng.normal() * std);
 
 /** PyTorch's default for convolution and linear weights: kaiming-uniform with a = sqrt(5), so uniform(1/sqrt(fanIn)). */
 export const pytorchWeightInit: Initializer = (shape, rng) => uniformInit(1 / Math.sqrt(fans(shape).fanIn))(shape, rng);

@@ -1,7 +1,7 @@
 import { PipelineError } from "../base/errors.ts";
 
 /** What a hyperparameter can be. */
-export type ParameterValue = string | number | boolean;
+export type ParameterValue = string | number | boolean | null;
 
 /** The hyperparameters of one trial by name; those whose condition does not hold are absent. */
 export type Params = Readonly<Record<string, ParameterValue>>;

@@ -5,7 +5,7 @@ import { z } from "zod";
  * Times are milliseconds since 1970.
  */
 
-const parameterValue = z.union([z.string(), z.number(), z.boolean()]);
+const parameterValue = z.union([z.string(), z.number(), z.boolean(), z.null()]);
 
 const domain = z.discriminatedUnion("kind", [
   z.strictObject({

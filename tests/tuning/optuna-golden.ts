@@ -1,10 +1,8 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
-interface Statistics {
-  readonly median: readonly number[];
-  readonly quartiles: readonly (readonly number[])[];
-}
+/** Best values after each mark, of all seeds in ascending order. */
+type BestValues = readonly (readonly number[])[];
 
 /** What scripts/goldens/optuna_goldens.py wrote. */
 export interface OptunaGolden {
@@ -38,7 +36,7 @@ export interface OptunaGolden {
   readonly statistics: {
     readonly seeds: number;
     readonly marks: readonly number[];
-    readonly functions: Readonly<Record<string, { readonly tpe: Statistics; readonly random: Statistics }>>;
+    readonly functions: Readonly<Record<string, { readonly tpe: BestValues; readonly random: BestValues }>>;
   };
 }
 

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { asha, rungs } from "../../src/tuning/pruners/asha.ts";
@@ -6,6 +7,18 @@ import { medianStopping } from "../../src/tuning/pruners/median.ts";
 import type { Report, Trial } from "../../src/tuning/trial.ts";
 import { optunaGolden } from "./optuna-golden.ts";
 import { studyOf, trialOf } from "./simulated-study.ts";
+
+/** What scripts/goldens/ray_asha.py wrote. */
+const rayGolden = JSON.parse(readFileSync(new URL("../goldens/ray-asha.json", import.meta.url), "utf8")) as {
+  readonly curves: readonly (readonly number[])[];
+  readonly cases: readonly {
+    readonly mode: "max" | "min";
+    readonly gracePeriod: number;
+    readonly reductionFactor: number;
+    /** Trial, step, whether Ray stopped it. */
+    readonly decisions: readonly (readonly [number, number, 0 | 1])[];
+  }[];
+};
 
 const running = (number: number, ...values: readonly number[]): Trial =>
   trialOf({ number, status: "running", reports: values.map((value, i) => ({ step: i + 1, value })) });
@@ -36,6 +49,28 @@ describe("asha, stopping", () => {
       const trial = running(4, value);
       expect(pruner.decide(studyOf([...others, trial]), trial)).toBe(decision);
     }
+  });
+
+  it("decides as Ray Tune's ASHAScheduler does on recorded curves, four trials at a time", () => {
+    const { curves, cases } = rayGolden;
+    let stops = 0;
+    for (const { mode, gracePeriod, reductionFactor, decisions } of cases) {
+      const sameAsRay = asha({ gracePeriod, reductionFactor, mode: "stopping" });
+      const direction = mode === "max" ? "maximize" : "minimize";
+      const sign = mode === "max" ? 1 : -1;
+      const trials = curves.map((_, number) => trialOf({ number, status: "waiting" }));
+      for (const [number, step, stopped] of decisions) {
+        const reports = curves[number]!.slice(0, step).map((value, i) => ({ step: i + 1, value: sign * value }));
+        trials[number] = trialOf({ number, status: "running", reports });
+        const study = studyOf(trials, { direction, maxSteps: curves[0]!.length });
+        const decision = sameAsRay.decide(study, trials[number]!);
+        expect(decision, `${mode} ${gracePeriod} ${reductionFactor}: trial ${number}, step ${step}`).toBe(
+          stopped === 1 ? "prune" : "continue",
+        );
+        stops += stopped;
+      }
+    }
+    expect(stops).toBeGreaterThan(100);
   });
 
   it("judges at rungs only, and in the study's direction", () => {

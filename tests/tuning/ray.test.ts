@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -86,6 +86,7 @@ describe.skipIf(ray === undefined)(`cifar tune --executor ray${ray === undefined
     // Trial 0 loses its node; later the tuner is killed while another trial runs.
     const { child, ended } = startCli(["tune", ...settings, ...where, "--json"], {
       cwd,
+      env: { MLFLOW_TRACKING_USERNAME: "somebody" },
       onLine(line) {
         const { event } = JSON.parse(line) as { event?: StudyEvent };
         if (event?.type !== "report") return;
@@ -116,6 +117,13 @@ describe.skipIf(ray === undefined)(`cifar tune --executor ray${ray === undefined
       const job = await cluster.client.job(handle!.replace("ray:", ""));
       expect(["SUCCEEDED", "STOPPED"]).toContain(job?.status);
     }
+    // Where to track reaches the job through its environment.
+    const [{ handle } = { handle: "" }] = (await study()).trials;
+    const token = (await readFile(cluster.tokenFile, "utf8")).trim();
+    const answer = await fetch(`${cluster.address}/api/jobs/${handle?.replace("ray:", "")}`, {
+      headers: { authorization: `Bearer ${token}` },
+    });
+    expect(await answer.json()).toMatchObject({ runtime_env: { env_vars: { MLFLOW_TRACKING_USERNAME: "somebody" } } });
   });
 
   it("submits a trial again whose node was lost, and it goes on from its checkpoint", async () => {

@@ -35,13 +35,16 @@ const p = [
   [4047, 8828, 8732, 5743, 1091, 381],
 ];
 
-const unitCube = (count: number, low: number, high: number): Space =>
+const cube = (count: number, low: number, high: number): Space =>
   createSpace(Object.fromEntries(Array.from({ length: count }, (_, i) => [`x${i}`, uniform(low, high)])));
 
 export const standardFunctions: Readonly<Record<string, StandardFunction>> = {
-  sphere: {
-    space: unitCube(5, -5, 5),
-    objective: (params) => vector(params, 5).reduce((sum, x) => sum + x * x, 0),
+  rosenbrock: {
+    space: cube(4, -2, 2),
+    objective(params) {
+      const x = vector(params, 4);
+      return [0, 1, 2].reduce((sum, i) => sum + 100 * (x[i + 1]! - x[i]! ** 2) ** 2 + (1 - x[i]!) ** 2, 0);
+    },
     minimum: 0,
   },
   branin: {
@@ -54,7 +57,7 @@ export const standardFunctions: Readonly<Record<string, StandardFunction>> = {
     minimum: 0.397887,
   },
   hartmann6: {
-    space: unitCube(6, 0, 1),
+    space: cube(6, 0, 1),
     objective(params) {
       const x = vector(params, 6);
       return -alpha.reduce(

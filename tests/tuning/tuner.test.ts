@@ -1,79 +1,13 @@
-import { appendFile, mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { appendFile, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { createJournal, openJournal, readStudy } from "../../src/tuning/journal.ts";
 import { asha } from "../../src/tuning/pruners/asha.ts";
 import { medianStopping } from "../../src/tuning/pruners/median.ts";
-import { noPruner } from "../../src/tuning/pruners/pruner.ts";
 import { gridSampler } from "../../src/tuning/samplers/grid.ts";
-import { randomSampler } from "../../src/tuning/samplers/random.ts";
-import { createSpace, uniform } from "../../src/tuning/space.ts";
-import type { StudyHead } from "../../src/tuning/study-event.ts";
 import { studyState } from "../../src/tuning/summary.ts";
-import { type SweepEnd, type TunerEvent, type TunerOptions, tune } from "../../src/tuning/tuner.ts";
-import { type ScriptedAttempt, scriptedExecutor } from "./scripted-executor.ts";
-
-let root: string;
-let count = 0;
-beforeAll(async () => {
-  root = await mkdtemp(join(tmpdir(), "tuner-"));
-});
-afterAll(() => rm(root, { recursive: true, force: true }));
-
-const head: StudyHead = {
-  ...{ type: "study", formatVersion: 1, studyId: "study_1", at: 0, metric: "val_accuracy", direction: "maximize" },
-  space: createSpace({ x: uniform(0, 1) }),
-  ...{ sampler: "random", pruner: "none", maxSteps: 4 },
-} as StudyHead;
-
-/** Reports one value a step, up to where it halts. */
-const wholesome =
-  (value: (attempt: ScriptedAttempt, step: number) => number) =>
-  async (attempt: ScriptedAttempt): Promise<void> => {
-    const { until, say, stopped } = attempt;
-    for (let step = 1; step <= until; step++) {
-      say({ type: "report", step, metrics: { val_accuracy: value(attempt, step) }, flops: step * 100 });
-      // What is judged at this step is told before the next one.
-      const told = await Promise.race([stopped.then(() => true), settle().then(() => false)]);
-      if (told) return say({ type: "result", outcome: "stopped", step });
-    }
-    if (until < 4) say({ type: "result", outcome: "paused", step: until });
-    else say({ type: "result", outcome: "complete", step: until, bundle: `/bundles/${attempt.trial}` });
-  };
-
-/** Long enough for a report to be written and judged. */
-function settle(): Promise<unknown> {
-  return new Promise((resolve) => setTimeout(resolve, 60));
-}
-
-async function sweep(
-  script: (attempt: ScriptedAttempt) => Promise<void>,
-  options: Partial<TunerOptions> & { readonly directory?: string; readonly slots?: number } = {},
-) {
-  const { directory = join(root, String(count++)), slots = 1, ...rest } = options;
-  await using journal = await openJournal(directory).catch(() => createJournal(directory, head));
-  await journal.append({ type: "session", at: Date.now() });
-  const untils = new Map<string, number>();
-  const executor = scriptedExecutor(script, { slots, untils });
-  const events: TunerEvent[] = [];
-  const running = tune({
-    ...{ journal, executor, sampler: randomSampler, pruner: noPruner, budget: { trials: 4 } },
-    ...{ resources: { cpu: 1, gpu: 0 }, seed: 1, maxLosses: 1, heartbeatTimeoutMs: 60_000 },
-    specFile: (jobId) => jobId,
-    prepare: async ({ jobId, until }) => void untils.set(jobId, until),
-    signal: new AbortController().signal,
-    ...rest,
-  });
-  let end: SweepEnd | undefined;
-  while (end === undefined) {
-    const next = await running.next();
-    if (next.done) end = next.value;
-    else events.push(next.value);
-  }
-  return { end, study: journal.study, events, directory, started: executor.started };
-}
+import { settle, studyHead, sweep, wholesome } from "./scripted-sweep.ts";
 
 describe("tune", () => {
   it("runs so many trials to their end and keeps what they said", async () => {
@@ -276,7 +210,7 @@ describe("the journal", () => {
     await appendFile(path, 'nonsense\n{"type":"session","at":1}\n');
     await expect(openJournal(directory)).rejects.toMatchObject({ code: "STUDY_DAMAGED" });
     await nextTurn();
-    await expect(createJournal(directory, head)).rejects.toMatchObject({ code: "STUDY_EXISTS" });
-    await expect(openJournal(join(root, "none"))).rejects.toMatchObject({ code: "STUDY_NOT_FOUND" });
+    await expect(createJournal(directory, studyHead(study.space))).rejects.toMatchObject({ code: "STUDY_EXISTS" });
+    await expect(openJournal(join(directory, "none"))).rejects.toMatchObject({ code: "STUDY_NOT_FOUND" });
   });
 });

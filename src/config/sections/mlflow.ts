@@ -9,7 +9,17 @@ export const mlflowSection = z
       .describe(
         "Where runs are recorded. null: the local store runs/tracking.sqlite; otherwise an SQLite file, postgresql://…, or http(s)://… of an MLflow server.",
       ),
-    experiment_name: z.string().min(1).max(500).default("cifar_classification").describe("Experiment that runs go to."),
+    experiment_name: z
+      .string()
+      .min(1)
+      .max(500)
+      .nullable()
+      .default(null)
+      .transform((name) => name ?? "cifar_classification")
+      .describe(
+        "Experiment that runs go to. null: the environment variable MLFLOW_EXPERIMENT_NAME when it is set, else " +
+          "cifar_classification.",
+      ),
     log_model: z.boolean().default(true).describe("Keep the model bundle among the artifacts of the run."),
     register_model: z.boolean().default(false).describe("Enter the model into the registry under model_name."),
     model_name: z.string().min(1).max(255).default("cifar_classifier").describe("Name in the model registry."),

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { pathText } from "../path-text.ts";
 
-const parameterValue = z.union([z.string(), z.number(), z.boolean()]);
+const parameterValue = z.union([z.string(), z.number(), z.boolean(), z.null()]);
 
 const condition = z.record(z.string().min(1), z.union([parameterValue, z.array(parameterValue).min(1)]));
 

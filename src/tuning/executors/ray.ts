@@ -14,6 +14,8 @@ export interface RayExecutorOptions {
   readonly nodeModules?: string | undefined;
   /** How Node is called on the nodes. */
   readonly nodeCommand: string;
+  /** Environment variables of the jobs; whoever may look at the cluster's jobs reads them. */
+  readonly environment?: Readonly<Record<string, string>>;
   /** Most trials at once; default as many as the cluster has room for. */
   readonly maxConcurrent?: number | undefined;
   readonly pollMs?: number | undefined;
@@ -30,7 +32,7 @@ const stopSeconds = 30;
  * tuner; the next one listens to them again.
  */
 export function rayExecutor(options: RayExecutorOptions): TrialExecutor {
-  const { address, token, studyId, nodeModules, nodeCommand, maxConcurrent, pollMs = 1000 } = options;
+  const { address, token, studyId, nodeModules, nodeCommand, environment, maxConcurrent, pollMs = 1000 } = options;
   const client = new RayClient({ address, token });
   let uploaded: Promise<string> | undefined;
   return {
@@ -55,7 +57,7 @@ export function rayExecutor(options: RayExecutorOptions): TrialExecutor {
         submission_id: submissionId,
         runtime_env: {
           working_dir: workingDirectory,
-          env_vars: { RAY_JOB_STOP_WAIT_TIME_S: String(stopSeconds) },
+          env_vars: { ...environment, RAY_JOB_STOP_WAIT_TIME_S: String(stopSeconds) },
         },
         metadata: { "cifar.study": studyId, "cifar.trial": id },
         entrypoint_num_cpus: resources.cpu,
