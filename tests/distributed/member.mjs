@@ -38,7 +38,7 @@ const same = (a, b) => a.length === b.length && a.every((x, i) => x === b[i]);
 const { description } = await call({ type: "group" });
 report("description", description);
 
-for (const length of [0, 1, 3, worldSize, 1000, 65_536, 65_537, 1_000_003]) {
+for (const length of [0, 1, 3, worldSize, 1000, 4097, 65_536, 65_537, 1_000_003]) {
   const data = numbers(length, rank);
   await call({ type: "allReduce", data });
   report(`sum of ${length}`, same(data, sums(length)));
@@ -116,6 +116,12 @@ if (ending !== "none") {
   report("lost", { code: failure?.code, message: failure?.message, seconds: (performance.now() - began) / 1000 });
   const again = await call({ type: "allReduce", data: new Float32Array(1) }).catch((error) => error);
   report("still lost", again?.code);
+}
+// The last act: a sum to which the last rank gives other numbers of floats ends it for all, and says which.
+if (ending === "none" && worldSize > 1) {
+  const data = new Float32Array(rank === worldSize - 1 ? 200 : 100);
+  const failure = await call({ type: "allReduce", data }).catch((error) => error);
+  report("different sums", { code: failure?.code, message: failure?.message });
 }
 report("done", true);
 await new Promise((resolve) => setTimeout(resolve, 500));

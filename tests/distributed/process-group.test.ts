@@ -68,7 +68,7 @@ describe.each(kinds)("process group $name", (kind) => {
     expect(losses).toEqual([]);
     expect(reports).toHaveLength(worldSize);
     for (const report of reports) {
-      const { description, gathered, "largest error": error, done, ...checks } = report;
+      const { description, gathered, "largest error": error, done, "different sums": different, ...checks } = report;
       expect(description).toContain(`${kind.transport} (${worldSize} processes`);
       expect(gathered).toEqual(Array.from({ length: worldSize }, (_, rank) => [rank * 1000, true]));
       // Half a unit in the last place of at most worldSize, for each addition.
@@ -76,7 +76,13 @@ describe.each(kinds)("process group $name", (kind) => {
       expect(done).toBe(true);
       expect(Object.keys(checks).length).toBeGreaterThan(10);
       for (const [name, right] of Object.entries(checks)) expect(right, name).toBe(true);
+      if (worldSize > 1) expect(different).toMatchObject({ code: expect.stringMatching(/^PEER_(REFUSED|LOST)$/) });
     }
+    if (worldSize === 1) return;
+    // Over TCP those that are connected to the odd one out know the sizes, over MPI all do.
+    const named = reports.map((report) => (report["different sums"] as { message: string }).message);
+    const told = named.filter((message) => /\b100\b/.test(message) && /\b200\b/.test(message));
+    expect(told.length, named.join("\n")).toBeGreaterThanOrEqual(kind.transport === "mpi" ? worldSize : 2);
   });
 
   // Which algorithm is taken changes nothing of how a member is missed.

@@ -1,6 +1,7 @@
 import { PipelineError } from "../../base/errors.ts";
 import { CallQueue } from "../call-queue.ts";
 import { defaultCallTimeoutMs, type GroupLimits, type ProcessGroup } from "../process-group.ts";
+import { piecesOf, type Range } from "../range.ts";
 import type { MpiLibrary } from "./library.ts";
 
 export interface MpiGroupOptions extends GroupLimits {
@@ -9,6 +10,7 @@ export interface MpiGroupOptions extends GroupLimits {
 
 /** MPI counts in 32-bit integers. */
 const maxCount = 2 ** 31 - 1;
+const maxChunk = 2 ** 30;
 /** Calls from any thread: each call runs in another one of a pool. */
 const threadMultiple = 3;
 
@@ -35,8 +37,10 @@ export function createMpiGroup({ library: mpi, timeoutMs = defaultCallTimeoutMs 
     },
   });
   const broadcast = async (data: Uint8Array, root: number): Promise<void> => {
-    requireCount(data.length);
-    check(await mpi.broadcast(data, data.length, mpi.byte, root, mpi.world), "MPI_Bcast");
+    for (const { start, end } of chunks(data.length)) {
+      const part = data.subarray(start, end);
+      check(await mpi.broadcast(part, part.length, mpi.byte, root, mpi.world), "MPI_Bcast");
+    }
   };
   /** A float32 holds whole numbers up to 2^24 exactly: lengths travel as bytes. */
   const lengthsOf = async (length: number): Promise<Float64Array> => {
@@ -52,9 +56,12 @@ export function createMpiGroup({ library: mpi, timeoutMs = defaultCallTimeoutMs 
     allocate: (length) => new Float32Array(length),
     allReduce: (data) =>
       calls.run("all-reduce", async () => {
-        if (data.length === 0) return;
-        requireCount(data.length);
-        check(await mpi.allReduce(mpi.inPlace, data, data.length, mpi.float, mpi.sum, mpi.world), "MPI_Allreduce");
+        // MPI itself mixes up what does not belong together, or waits for ever.
+        requireSame(await lengthsOf(data.length), data.length);
+        for (const { start, end } of chunks(data.length)) {
+          const part = data.subarray(start, end);
+          check(await mpi.allReduce(mpi.inPlace, part, part.length, mpi.float, mpi.sum, mpi.world), "MPI_Allreduce");
+        }
       }),
     broadcast: (data, root) =>
       calls.run("broadcast", async () => {
@@ -93,6 +100,24 @@ function numberFrom(call: (out: Int32Array) => number, name: string): number {
 function check(code: number, name: string): void {
   if (code !== 0)
     throw new PipelineError("PEER_LOST", `${name} failed with error ${code}`, { details: { code, name } });
+}
+
+/** What one call of MPI may move of so many elements. */
+export function chunks(length: number): Generator<Range> {
+  return piecesOf({ start: 0, end: length }, maxChunk);
+}
+
+function requireSame(lengths: Float64Array, own: number): void {
+  const rank = lengths.findIndex((length) => length !== own);
+  if (rank < 0) return;
+  throw new PipelineError(
+    "PEER_REFUSED",
+    `the sum of ${lengths[rank]} floats in rank ${rank} meets one of ${own} floats here`,
+    {
+      remedy: "give all processes the same configuration, and run the same version of the program",
+      details: { lengths: [...lengths] },
+    },
+  );
 }
 
 function requireCount(count: number): void {

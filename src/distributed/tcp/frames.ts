@@ -26,19 +26,6 @@ export async function receiveFrame(stream: ByteStream, maxBytes: number): Promis
   return payload;
 }
 
-/** Fills the target from a frame of exactly its length. @throws PEER_REFUSED for another length, PEER_LOST */
-export async function receiveFrameInto(stream: ByteStream, target: Uint8Array): Promise<void> {
-  const length = await receiveLength(stream);
-  if (length !== target.length) {
-    stream.destroy();
-    throw new PipelineError("PEER_REFUSED", `a frame of ${length} bytes came where ${target.length} were expected`, {
-      remedy: "give all processes the same configuration, and run the same version of the program",
-      details: { length, expected: target.length },
-    });
-  }
-  await stream.read(target);
-}
-
 async function receiveLength(stream: ByteStream): Promise<number> {
   const header = new Uint8Array(headerBytes);
   await stream.read(header);

@@ -1,6 +1,7 @@
+import type { Range } from "../range.ts";
 import type { ByteStream } from "./byte-stream.ts";
 import { receiveFrame, sendFrame } from "./frames.ts";
-import { Adder, type Range, receiveSegment, segments, sendSegment } from "./segments.ts";
+import { Adder, receiveSegment, segments, sendSegment } from "./segments.ts";
 
 /** A place in a ring of processes. */
 export interface RingPlace {

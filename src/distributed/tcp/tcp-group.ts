@@ -1,4 +1,4 @@
-import { PipelineError } from "../../base/errors.ts";
+import { isPipelineError, PipelineError } from "../../base/errors.ts";
 import { CallQueue } from "../call-queue.ts";
 import { defaultCallTimeoutMs, type GroupLimits, type ProcessGroup } from "../process-group.ts";
 import type { ByteStream } from "./byte-stream.ts";
@@ -31,8 +31,12 @@ export function neighboursOf(rank: number, worldSize: number): readonly number[]
 /** A process group over TCP connections, in TypeScript alone. */
 export function createTcpGroup(options: TcpGroupOptions): ProcessGroup {
   const { rank, worldSize, streams, algorithm = "auto", timeoutMs = defaultCallTimeoutMs } = options;
-  const close = (): void => {
-    for (const stream of streams.values()) stream.destroy();
+  const close = (reason: PipelineError): void => {
+    // What was sent tells the others that they do other work: it has to arrive.
+    for (const stream of streams.values()) {
+      if (reason.code === "PEER_REFUSED") stream.end();
+      else stream.destroy();
+    }
   };
   const calls = new CallQueue({ timeoutMs, onAbort: close });
   for (const [other, stream] of streams) {
@@ -63,8 +67,13 @@ export function createTcpGroup(options: TcpGroupOptions): ProcessGroup {
   const sum = async (data: Float32Array): Promise<void> => {
     if (worldSize === 1 || data.length === 0) return;
     const asTree = algorithm === "tree" || (algorithm === "auto" && data.length <= treeLength);
-    if (asTree) await treeAllReduce(data, tree());
-    else await ringAllReduce(data, ring());
+    try {
+      if (asTree) await treeAllReduce(data, tree());
+      else await ringAllReduce(data, ring());
+    } catch (error) {
+      if (isPipelineError(error, "PEER_REFUSED")) calls.abort(error);
+      throw error;
+    }
   };
   return {
     rank,
@@ -82,6 +91,7 @@ export function createTcpGroup(options: TcpGroupOptions): ProcessGroup {
     abort: (reason) => calls.abort(reason),
     async [Symbol.asyncDispose]() {
       calls.abort(new PipelineError("PEER_LOST", "the process group is closed"));
+      for (const stream of streams.values()) stream.destroy();
     },
   };
 }
