@@ -2,6 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { runCli } from "../cli/run-cli.ts";
 import { type DistributedRun, startTraining } from "./distributed-run.ts";
 import { mpiLaunchers, privateNetwork } from "./mpi-launchers.ts";
 
@@ -72,8 +73,16 @@ describe("several processes train as one", () => {
     });
   }
 
-  it("with batch norm over each process's own images the curve is another one", { timeout: 120_000 }, async () => {
+  it("with batch norm over each process's own images the curve is another one, and its statistics are everywhere the same", {
+    timeout: 120_000,
+  }, async () => {
     const result = await startTraining({ cwd, settings: [...together, "distributed.world_size=2"] }).ended;
     expect(largest(result.losses.slice(0, 4), alone.losses.slice(0, 4))).toBeGreaterThan(10 * tolerance.firstSteps);
+    // Each process has evaluated its part, with the same statistics: one process finds the same with those of the bundle.
+    const together = result.events.find(({ type }) => type === "evaluation")?.metrics as { loss: number };
+    const model = join(cwd, "checkpoints", "models", result.bundle!);
+    const { stdout } = await runCli(["evaluate", "--model", model, "--form", "portable", "--json"], { cwd });
+    const { metrics } = JSON.parse(stdout) as { metrics: { loss: number } };
+    expect(Math.abs(metrics.loss - together.loss)).toBeLessThan(1e-5 * together.loss);
   });
 });
