@@ -1,3 +1,5 @@
+import { lookup } from "node:dns/promises";
+import { isIP } from "node:net";
 import { PipelineError } from "../base/errors.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -64,6 +66,23 @@ export function meetingPoint(initMethod: string, env: Environment): MeetingPoint
 
 export function isLoopback(host: string): boolean {
   return host === "::1" || /^127\./.test(host);
+}
+
+/**
+ * What is to be said of a name that means this very machine here, as Debian's /etc/hosts has it for the machine's own
+ * name: processes of other machines would look for it there in vain. Undefined where nothing is.
+ */
+export async function loopbackWarning(
+  { host, port }: MeetingPoint,
+  addressOf: (host: string) => Promise<{ readonly address: string }> = lookup,
+): Promise<string | undefined> {
+  if (isIP(host) !== 0) return undefined;
+  const { address } = await addressOf(host);
+  if (!isLoopback(address)) return undefined;
+  return (
+    `the processes meet at ${host}:${port}, which is ${address} on this machine: others can't reach it; ` +
+    "give MASTER_ADDR (or distributed.init_method) as the address that the others see"
+  );
 }
 
 /** "localhost" may mean either protocol: all processes have to mean the same. */

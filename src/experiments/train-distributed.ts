@@ -7,6 +7,7 @@ import type { Config } from "../config/schema.ts";
 import { startCoordinator } from "../distributed/control/coordinator.ts";
 import {
   isLoopback,
+  loopbackWarning,
   type MeetingPoint,
   meetingPoint,
   type RankEnvironment,
@@ -111,6 +112,9 @@ export async function* trainDistributed(
       });
     }
     for (const message of notes(request.config, starter)) warn(message);
+    const mayBeElsewhere = starter === "env" && place?.localWorldSize !== worldSize;
+    const unreachable = mayBeElsewhere ? await loopbackWarning(point) : undefined;
+    if (unreachable !== undefined) warn(unreachable);
     for (;;) {
       const take = inbox.shift();
       if (take === undefined) {

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { createRng } from "../../src/base/rng.ts";
 import { type BatchShare, createLoader } from "../../src/data/loader.ts";
 import { createSyntheticDataset } from "../../src/data/synthetic.ts";
+import { loopbackWarning } from "../../src/distributed/environment.ts";
 import type { InferenceModel } from "../../src/graph/executor.ts";
 import { floats } from "../../src/tensor/tensor.ts";
 import { imageSource } from "../../src/training/evaluate.ts";
@@ -65,6 +66,18 @@ describe("few samples on many processes", () => {
     expect(() => createLoader({ split, batchSize: 8, dropLast: true, share: { rank: 0, worldSize: 8 } })).toThrow(
       /3 images do not fill one batch of 8/,
     );
+  });
+});
+
+describe("a meeting point whose name means this machine alone", () => {
+  const addressOf = async (name: string) => ({ address: name === "node0" ? "127.0.1.1" : "10.0.0.1" });
+
+  it("is told of, with the remedy", async () => {
+    expect(await loopbackWarning({ host: "node0", port: 29_500 }, addressOf)).toMatch(
+      /node0:29500, which is 127\.0\.1\.1 on this machine.*MASTER_ADDR/,
+    );
+    expect(await loopbackWarning({ host: "node1", port: 29_500 }, addressOf)).toBeUndefined();
+    expect(await loopbackWarning({ host: "127.0.0.1", port: 29_500 }, addressOf)).toBeUndefined();
   });
 });
 
