@@ -10,7 +10,8 @@ const layers = {
   config: ["models/catalogue.ts", "base"],
   http: ["base"],
   tracking: ["http", "base"],
-  tuning: ["base"],
+  ray: ["base"],
+  tuning: ["ray", "base"],
   observability: ["base"],
   data: ["tensor", "base"],
   graph: ["tensor", "base"],
@@ -22,13 +23,13 @@ const layers = {
   models: ["nn", "graph", "tensor", "base"],
   weights: ["models", "nn", "graph", "data", "tensor", "base"],
   training: ["models", "nn", "optim", "autodiff", "graph", "data", "tensor", "base"],
-  distributed: ["tensor", "base"],
+  distributed: ["ray", "tensor", "base"],
   inference: ["graph", "tensor", "data/transforms", "base"],
   serving: ["http", "inference", "observability", "graph", "tensor", "data/transforms", "base"],
   experiments: [
     ...["tuning", "tracking", "inference", "quantization", "training", "weights", "models", "optim", "nn", "autodiff"],
     ...["backends", "graph"],
-    ...["distributed", "data", "config", "tensor", "base"],
+    ...["distributed", "ray", "data", "config", "tensor", "base"],
   ],
 };
 

@@ -23,6 +23,9 @@ const conventions = [
 /** The variable that holds what all processes of a training know and nobody else. */
 export const secretVariable = "CIFAR_DISTRIBUTED_SECRET";
 
+/** Threads that a launcher gives a process, where it does not share its machine with the others equally. */
+export const threadsVariable = "CIFAR_RANK_THREADS";
+
 /** This process's place, or undefined where no launcher has given it one. @throws CONFIG_INVALID for half of one */
 export function rankFromEnvironment(env: Environment): RankEnvironment | undefined {
   const found = conventions.find(({ rank }) => isSet(env[rank]));

@@ -24,10 +24,12 @@ export interface RankStartOptions {
   readonly point: MeetingPoint;
   readonly secret: string;
   readonly patienceMs: number;
+  /** Default: an equal part of the machine's cores. */
+  readonly threads?: number | undefined;
 }
 
-export function rankStart({ place, point, secret, patienceMs }: RankStartOptions): RankStart {
-  const threads = Math.max(1, Math.floor(availableCores() / (place.localWorldSize ?? 1)));
+export function rankStart({ place, point, secret, patienceMs, threads: given }: RankStartOptions): RankStart {
+  const threads = given ?? Math.max(1, Math.floor(availableCores() / (place.localWorldSize ?? 1)));
   return { join: { rank: place.rank, ...point, secret, patienceMs }, threads };
 }
 

@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { statementOf } from "../base/error-transfer.ts";
 import { isPipelineError, PipelineError } from "../base/errors.ts";
@@ -21,6 +20,7 @@ import { tpeSampler } from "../tuning/samplers/tpe.ts";
 import type { Params } from "../tuning/space.ts";
 import type { Direction } from "../tuning/trial.ts";
 import type { Budget } from "../tuning/tuner.ts";
+import { configuredRay } from "./configured-ray.ts";
 import { overridesOf } from "./configured-space.ts";
 import { trackingUri } from "./open-tracking.ts";
 
@@ -72,11 +72,9 @@ export async function configuredExecutor({ ray_tune: tuning }: Config, studyId: 
     case "local":
       return localExecutor({ maxConcurrent });
     case "ray": {
-      const { address, token_file: tokenFile, node_modules: nodeModules, node_command: nodeCommand } = tuning.ray;
-      const token = tokenFile === null ? undefined : await readToken(tokenFile);
       return rayExecutor({
-        ...{ address, token, studyId, maxConcurrent, nodeCommand },
-        nodeModules: nodeModules ?? undefined,
+        ...(await configuredRay(tuning.ray)),
+        ...{ studyId, maxConcurrent },
         environment: Object.fromEntries(
           trackingVariables.flatMap((name) => {
             const value = process.env[name];
@@ -87,21 +85,6 @@ export async function configuredExecutor({ ray_tune: tuning }: Config, studyId: 
     }
     default:
       return tuning.executor satisfies never;
-  }
-}
-
-async function readToken(path: string): Promise<string> {
-  try {
-    return (await readFile(path, "utf8")).trim();
-  } catch (cause) {
-    throw new PipelineError(
-      "STORAGE_FAILED",
-      `the Ray cluster's token in ${path} can't be read: ${(cause as Error).message}`,
-      {
-        remedy: "correct ray_tune.ray.token_file",
-        cause,
-      },
-    );
   }
 }
 

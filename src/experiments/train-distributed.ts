@@ -16,6 +16,8 @@ import {
 import type { Job, Launcher } from "../distributed/launchers/launcher.ts";
 import { localLauncher } from "../distributed/launchers/local.ts";
 import { mpirunLauncher } from "../distributed/launchers/mpirun.ts";
+import { rayLauncher } from "../distributed/launchers/ray.ts";
+import { configuredRay } from "./configured-ray.ts";
 import type { ExperimentEvent, TrainingOutcome } from "./events.ts";
 import { checkWorldSize, givenPlace, rankStart, secretFrom } from "./rank-place.ts";
 import type { RankReport } from "./rank-report.ts";
@@ -97,7 +99,8 @@ export async function* trainDistributed(
       own.done.catch(fail);
       job = { kill: () => undefined, finish: () => own.done, [Symbol.asyncDispose]: () => own[Symbol.asyncDispose]() };
     } else {
-      job = await launchers[starter](request.config)({
+      const launch = await launchers[starter](request.config);
+      job = await launch({
         worldSize,
         command: [process.execPath, fileURLToPath(workerUrl("workers/rank-process"))],
         env: { MASTER_ADDR: at.host, MASTER_PORT: `${at.port}`, [secretVariable]: secret },
@@ -138,11 +141,13 @@ export async function* trainDistributed(
   }
 }
 
-type Starter = "local" | "mpirun" | "env";
+type Starter = "local" | "mpirun" | "ray" | "env";
 
-const launchers: Readonly<Record<Exclude<Starter, "env">, (config: Config) => Launcher>> = {
+const launchers: Readonly<Record<Exclude<Starter, "env">, (config: Config) => Launcher | Promise<Launcher>>> = {
   local: () => localLauncher,
   mpirun: ({ distributed }) => mpirunLauncher({ mpirun: distributed.mpirun }),
+  ray: async ({ distributed, ray_tune: { ray } }) =>
+    rayLauncher({ ...(await configuredRay(ray)), cpus: distributed.ray_cpus }),
 };
 
 /** @throws CONFIG_INVALID where nobody could start the processes */
@@ -154,8 +159,8 @@ function chooseStarter({ distributed }: Config, place: RankEnvironment | undefin
     });
   }
   const starter = launcher !== "auto" ? launcher : place !== undefined ? "env" : backend === "mpi" ? "mpirun" : "local";
-  if (backend === "mpi" && starter === "local") {
-    throw new PipelineError("CONFIG_INVALID", "distributed.backend is mpi, but distributed.launcher is local", {
+  if (backend === "mpi" && (starter === "local" || starter === "ray")) {
+    throw new PipelineError("CONFIG_INVALID", `distributed.backend is mpi, but distributed.launcher is ${starter}`, {
       remedy: "set distributed.launcher=mpirun, which starts processes that MPI knows",
     });
   }
@@ -172,7 +177,9 @@ function checkReach({ host }: MeetingPoint, { secret }: { readonly secret: strin
 }
 
 function notes({ distributed }: Config, starter: Starter): string[] {
-  const how = { local: "local processes", mpirun: "mpirun", env: "processes that others start" }[starter];
+  const how = { local: "local processes", mpirun: "mpirun", ray: "Ray jobs", env: "processes that others start" }[
+    starter
+  ];
   return distributed.backend === "gloo"
     ? [`distributed.backend gloo stands for this program's own TCP connections here (${how}); mpi uses an MPI library`]
     : [];

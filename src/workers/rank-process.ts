@@ -1,6 +1,6 @@
 // Process of one rank, started by a launcher: everything that it has to know is in its environment.
 import { endProcess } from "../base/end-process.ts";
-import { meetingPoint, rankFromEnvironment } from "../distributed/environment.ts";
+import { meetingPoint, rankFromEnvironment, threadsVariable } from "../distributed/environment.ts";
 import { rankStart, secretFrom } from "../experiments/rank-place.ts";
 import { startRank } from "../experiments/run-rank.ts";
 
@@ -17,8 +17,10 @@ if (place === undefined) {
   process.stderr.write("this process was not given a rank: set RANK and WORLD_SIZE\n");
   process.exit(2);
 }
+const threads = process.env[threadsVariable];
 const start = rankStart({
   place,
+  threads: threads === undefined ? undefined : Number(threads),
   point: meetingPoint("env://", process.env),
   secret: secretFrom(process.env),
   patienceMs: 60_000,

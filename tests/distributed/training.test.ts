@@ -79,10 +79,10 @@ describe("several processes train as one", () => {
     const result = await startTraining({ cwd, settings: [...together, "distributed.world_size=2"] }).ended;
     expect(largest(result.losses.slice(0, 4), alone.losses.slice(0, 4))).toBeGreaterThan(10 * tolerance.firstSteps);
     // Each process has evaluated its part, with the same statistics: one process finds the same with those of the bundle.
-    const together = result.events.find(({ type }) => type === "evaluation")?.metrics as { loss: number };
+    const evaluation = result.events.find(({ type }) => type === "evaluation")?.metrics as { loss: number };
     const model = join(cwd, "checkpoints", "models", result.bundle!);
     const { stdout } = await runCli(["evaluate", "--model", model, "--form", "portable", "--json"], { cwd });
     const { metrics } = JSON.parse(stdout) as { metrics: { loss: number } };
-    expect(Math.abs(metrics.loss - together.loss)).toBeLessThan(1e-5 * together.loss);
+    expect(Math.abs(metrics.loss - evaluation.loss)).toBeLessThan(1e-5 * evaluation.loss);
   });
 });

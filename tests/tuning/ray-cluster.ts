@@ -6,7 +6,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { RayClient } from "../../src/tuning/executors/ray-client.ts";
+import { RayClient } from "../../src/ray/ray-client.ts";
 
 /** The `ray` program: beside RAY_PYTHON, else on the PATH; undefined where there is none. */
 export function findRay(): string | undefined {

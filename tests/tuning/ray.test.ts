@@ -1,16 +1,17 @@
-import { mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, readlink, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { readBundle } from "../../src/inference/bundle.ts";
-import { entrypoint } from "../../src/tuning/executors/ray.ts";
-import { RayClient } from "../../src/tuning/executors/ray-client.ts";
-import { packProgram } from "../../src/tuning/executors/ray-package.ts";
+import { entrypoint } from "../../src/ray/program-jobs.ts";
+import { RayClient } from "../../src/ray/ray-client.ts";
+import { packProgram } from "../../src/ray/ray-package.ts";
 import { readStudy } from "../../src/tuning/journal.ts";
 import type { Study } from "../../src/tuning/study.ts";
 import type { StudyEvent } from "../../src/tuning/study-event.ts";
 import { type CliResult, eventsOf, startCli } from "../cli/run-cli.ts";
+import { startTraining } from "../distributed/distributed-run.ts";
 import { findRay, type RayCluster, type RayNode, rayRemedy, startRay } from "./ray-cluster.ts";
 
 const ray = findRay();
@@ -31,7 +32,7 @@ const small = [
 
 describe("entrypoint", () => {
   it("links the dependencies of the node, or installs them once for each package", () => {
-    const given = { specFile: "/shared/it's/spec.json", nodeCommand: "node" };
+    const given = { program: "dist/workers/trial-process.js", args: ["/shared/it's/spec.json"], nodeCommand: "node" };
     expect(entrypoint({ ...given, nodeModules: "/opt/cifar/node_modules" })).toBe(
       "ln -sfn '/opt/cifar/node_modules' node_modules && exec node dist/workers/trial-process.js '/shared/it'\\''s/spec.json'",
     );
@@ -55,9 +56,23 @@ describe("RayClient", () => {
   });
 });
 
-describe.skipIf(ray === undefined)(`cifar tune --executor ray${ray === undefined ? ` (${rayRemedy})` : ""}`, () => {
+/** The process of a rank that Ray has started, wherever it is in this machine's tree of processes. */
+async function rankOfCluster(cluster: RayCluster, rank: number): Promise<number | undefined> {
+  for (const pid of await readdir("/proc")) {
+    const folder = /^\d+$/.test(pid) ? await readlink(`/proc/${pid}/cwd`).catch(() => "") : "";
+    if (!folder.startsWith(dirname(cluster.tokenFile))) continue;
+    const command = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
+    const environment = await readFile(`/proc/${pid}/environ`, "utf8").catch(() => "");
+    const isNode = command.split("\0")[1]?.endsWith("rank-process.js") === true;
+    if (isNode && environment.split("\0").includes(`RANK=${rank}`)) return Number(pid);
+  }
+  return undefined;
+}
+
+describe.skipIf(ray === undefined)(`on a Ray cluster${ray === undefined ? ` (${rayRemedy})` : ""}`, () => {
   let cluster: RayCluster;
   let cwd: string;
+  let onCluster: readonly string[];
   let first: readonly StudyEvent[];
   let resumed: CliResult;
   let trialAtKill: number;
@@ -75,12 +90,12 @@ describe.skipIf(ray === undefined)(`cifar tune --executor ray${ray === undefined
     cluster = await startRay(ray!);
     cwd = await mkdtemp(join(tmpdir(), "cli-ray-"));
     await mkdir(join(cwd, "config"));
-    const settings = [
-      ...small,
+    onCluster = [
       `ray_tune.ray.token_file=${cluster.tokenFile}`,
       `ray_tune.ray.node_modules=${nodeModules}`,
       `ray_tune.ray.node_command=${process.execPath}`,
-    ].flatMap((setting) => ["--set", setting]);
+    ];
+    const settings = [...small, ...onCluster].flatMap((setting) => ["--set", setting]);
     const where = ["--executor", "ray", "--ray-address", cluster.address];
     let node: RayNode | undefined = await cluster.addNode();
     // Trial 0 loses its node; later the tuner is killed while another trial runs.
@@ -160,5 +175,28 @@ describe.skipIf(ray === undefined)(`cifar tune --executor ray${ray === undefined
     const { metadata } = await readBundle(best.bundle.directory);
     expect(metadata.name).toMatch(/^airbench_tuned_/);
     expect((await study()).finished?.best).toBe(best.trial);
+  });
+
+  it("trains on ranks that are jobs; one that is killed comes back, and no step is lost", async () => {
+    let killed = false;
+    const { events, code, warnings, bundle, stderr } = await startTraining({
+      cwd,
+      settings: [
+        ...onCluster,
+        ...["distributed.use_distributed=true", "distributed.launcher=ray", "distributed.world_size=2"],
+        ...["distributed.init_method=tcp://127.0.0.1:0", "distributed.ray_cpus=0.5"],
+        `ray_tune.ray.address=${cluster.address}`,
+      ],
+      onEvent({ type, globalStep }) {
+        if (type !== "step" || globalStep !== 5 || killed) return;
+        killed = true;
+        void rankOfCluster(cluster, 1).then((pid) => process.kill(pid!, "SIGKILL"));
+      },
+    }).ended;
+    expect(code, stderr).toBe(0);
+    expect(bundle).toMatch(/^resnet9_distributed_/);
+    expect(warnings.join("\n")).toMatch(/rank 1 ended: Ray job cifar-\S+-rank-1-1 FAILED.*; restart 1 of 3/);
+    const steps = events.filter(({ type }) => type === "step").map(({ globalStep }) => globalStep);
+    expect(steps).toEqual(Array.from({ length: 16 }, (_, i) => i + 1));
   });
 });

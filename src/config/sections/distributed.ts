@@ -18,10 +18,11 @@ export const distributedSection = z
           "starts the processes itself; env:// for MASTER_ADDR and MASTER_PORT, which win where they are set.",
       ),
     launcher: z
-      .enum(["auto", "local", "mpirun", "env"])
+      .enum(["auto", "local", "mpirun", "ray", "env"])
       .default("auto")
       .describe(
-        "Who starts the processes: this program on this machine, mpirun, or somebody else who sets RANK and WORLD_SIZE " +
+        "Who starts the processes: this program on this machine, mpirun, a Ray cluster (ray_tune.ray) as jobs, or somebody " +
+          "else who sets RANK and WORLD_SIZE " +
           "(torchrun, Slurm, Kubernetes). auto: what the environment says, else mpirun with the backend mpi, else local.",
       ),
     mpirun: z
@@ -29,6 +30,7 @@ export const distributedSection = z
       .min(1)
       .default(["mpirun"])
       .describe("Command of the launcher mpirun, with arguments such as --host a,b."),
+    ray_cpus: z.number().positive().default(1).describe("With the launcher ray: CPUs that each process occupies."),
     sync_batch_norm: z
       .boolean()
       .default(false)

@@ -1,19 +1,15 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { isPipelineError, PipelineError } from "../../base/errors.ts";
+import { briefly, type ClusterProgram, entrypoint, lookAt, uploadProgram } from "../../ray/program-jobs.ts";
+import { RayClient } from "../../ray/ray-client.ts";
 import { formatTrialMessage } from "../trial-message.ts";
 import type { JobEnd, RunningJob, TrialExecutor, TrialResources } from "./executor.ts";
-import { RayClient, type RayJob } from "./ray-client.ts";
-import { packProgram, trialProgram } from "./ray-package.ts";
 
-export interface RayExecutorOptions {
+export interface RayExecutorOptions extends ClusterProgram {
   readonly address: string;
   readonly token?: string | undefined;
   /** Makes the jobs' names unique in the cluster. */
   readonly studyId: string;
-  /** Where the installed dependencies lie on the nodes; undefined: each node installs them. */
-  readonly nodeModules?: string | undefined;
-  /** How Node is called on the nodes. */
-  readonly nodeCommand: string;
   /** Environment variables of the jobs; whoever may look at the cluster's jobs reads them. */
   readonly environment?: Readonly<Record<string, string>>;
   /** Most trials at once; default as many as the cluster has room for. */
@@ -21,6 +17,8 @@ export interface RayExecutorOptions {
   readonly pollMs?: number | undefined;
 }
 
+/** In the package. */
+const trialProgram = "dist/workers/trial-process.js";
 /** Looks at a job that fail for so long make it a lost one. */
 const unreachableMs = 60_000;
 /** Ray ends a job by force when it has not saved and ended within this time. */
@@ -47,13 +45,13 @@ export function rayExecutor(options: RayExecutorOptions): TrialExecutor {
       return Math.min(room, maxConcurrent ?? Number.POSITIVE_INFINITY);
     },
     async start({ id, specFile, resources }) {
-      uploaded ??= upload(client);
+      uploaded ??= uploadProgram(client);
       const workingDirectory = await uploaded;
       const submissionId = `${studyId}-${id}`;
       // The tuner may have been killed between submitting and noting it: that very job is followed then.
       if ((await client.job(submissionId)) !== undefined) return follow(client, submissionId, pollMs);
       await client.submit({
-        entrypoint: entrypoint({ specFile, nodeModules, nodeCommand }),
+        entrypoint: entrypoint({ program: trialProgram, args: [specFile], nodeModules, nodeCommand }),
         submission_id: submissionId,
         runtime_env: {
           working_dir: workingDirectory,
@@ -75,30 +73,6 @@ export function rayExecutor(options: RayExecutorOptions): TrialExecutor {
   };
 }
 
-async function upload(client: RayClient): Promise<string> {
-  const { name, bytes } = await packProgram();
-  if (!(await client.hasPackage(name))) await client.upload(name, bytes);
-  return `gcs://${name}`;
-}
-
-/** The shell command of a job, in the folder of the unpacked program. */
-export function entrypoint({
-  specFile,
-  nodeModules,
-  nodeCommand,
-}: Pick<RayExecutorOptions, "nodeModules" | "nodeCommand"> & { readonly specFile: string }): string {
-  const install =
-    nodeModules === undefined
-      ? // Jobs of one node share the folder: one of them installs, the others wait.
-        "flock install.lock sh -c 'test -f installed || { npm ci --omit=dev --no-audit --no-fund && touch installed; }'"
-      : `ln -sfn ${quote(nodeModules)} node_modules`;
-  return `${install} && exec ${nodeCommand} ${trialProgram} ${quote(specFile)}`;
-}
-
-function quote(word: string): string {
-  return `'${word.replaceAll("'", "'\\''")}'`;
-}
-
 /** Listens to a job until it is over: its log by WebSocket, its status by looking now and then. */
 function follow(client: RayClient, id: string, pollMs: number): RunningJob {
   const lines = lineBuffer();
@@ -118,7 +92,7 @@ function follow(client: RayClient, id: string, pollMs: number): RunningJob {
   const watch = async (): Promise<JobEnd> => {
     let seen = Date.now();
     for (;;) {
-      const job = await look(client, id);
+      const job = await lookAt(client, id);
       if (over.signal.aborted) return { detail: `Ray job ${id} did not answer and was given up` };
       if (job === "unreachable" || job === undefined) {
         const silent = Date.now() - seen;
@@ -130,7 +104,7 @@ function follow(client: RayClient, id: string, pollMs: number): RunningJob {
         else if (job.status !== "RUNNING") {
           const whole = await client.logs(id).catch(() => undefined);
           if (whole !== undefined) lines.take(whole, 0);
-          return { detail: `Ray job ${id} ${job.status}: ${brief(job.message ?? "")}` };
+          return { detail: `Ray job ${id} ${job.status}: ${briefly(job.message ?? "")}` };
         }
       }
       await sleep(pollMs, undefined, { signal: over.signal }).catch(() => undefined);
@@ -154,21 +128,6 @@ function follow(client: RayClient, id: string, pollMs: number): RunningJob {
       await ended;
     },
   };
-}
-
-/** Ray's message begins with what happened and may end with the last lines of the log. */
-function brief(message: string): string {
-  const lines = message.trim().split("\n");
-  return lines.length === 1 ? lines[0]! : `${lines[0]} … ${lines.at(-1)}`;
-}
-
-async function look(client: RayClient, id: string): Promise<RayJob | undefined | "unreachable"> {
-  try {
-    return await client.job(id);
-  } catch (error) {
-    if (isPipelineError(error, "RAY_FAILED")) return "unreachable";
-    throw error;
-  }
 }
 
 /** The lines of a log that is read again and again from its beginning. */

@@ -2,8 +2,8 @@ import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { dirname, join, relative, sep } from "node:path";
 import { fileURLToPath } from "node:url";
-import { isMissing } from "../../base/durable.ts";
-import { workerUrl } from "../../base/worker-url.ts";
+import { isMissing } from "../base/durable.ts";
+import { workerUrl } from "../base/worker-url.ts";
 import { writeZip, type ZipEntry } from "./zip-writer.ts";
 
 /** The program as Ray's nodes get it: an archive that is named by what is in it. */
@@ -12,9 +12,6 @@ export interface RayPackage {
   readonly name: string;
   readonly bytes: Uint8Array;
 }
-
-/** The compiled program in the archive. */
-export const trialProgram = "dist/workers/trial-process.js";
 
 /** What npm needs to install the dependencies on a node. */
 const besides = ["package.json", "package-lock.json", ".npmrc"];

@@ -2,7 +2,7 @@ import { request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { WebSocket } from "ws";
 import { z } from "zod";
-import { PipelineError } from "../../base/errors.ts";
+import { PipelineError } from "../base/errors.ts";
 
 export const rayStatuses = ["PENDING", "RUNNING", "STOPPED", "SUCCEEDED", "FAILED"] as const;
 export type RayStatus = (typeof rayStatuses)[number];
