@@ -17,7 +17,12 @@ export const options = {
 
 const common = [
   ...["model.name=airbench", "model.width=0.125", "training.batch_size=128"],
-  ...["dataset.validation_fraction=0.2", "training.num_epochs=9", "training.early_stopping=false", "ray_tune.num_samples=100"],
+  ...[
+    "dataset.validation_fraction=0.2",
+    "training.num_epochs=9",
+    "training.early_stopping=false",
+    "ray_tune.num_samples=100",
+  ],
   ...["ray_tune.resources_per_trial.cpu=1", "ray_tune.search.startup_trials=5"],
   "ray_tune.parameters={learning_rate: {min: 0.003, max: 3}, momentum: {min: 0.5, max: 0.95}, weight_decay: {min: 0.00001, max: 0.01}, label_smoothing: {min: 0, max: 0.3}}",
 ];

@@ -1,6 +1,6 @@
 import { dirname, join, resolve } from "node:path";
 import { statementOf } from "../base/error-transfer.ts";
-import { isPipelineError, PipelineError } from "../base/errors.ts";
+import { isPipelineError } from "../base/errors.ts";
 import { configToYaml } from "../config/flatten.ts";
 import { type LoadedConfig, loadConfig } from "../config/load.ts";
 import { formatOverride } from "../config/override.ts";
