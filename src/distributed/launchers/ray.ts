@@ -19,6 +19,8 @@ const rankProgram = "dist/workers/rank-process.js";
 const pollMs = 1000;
 /** What processes get to end by themselves when the work is done. */
 const patienceMs = 10_000;
+/** Ray has told by then of a process that died; one that still runs hangs. */
+const deathToldMs = 3000;
 /** A cluster that does not answer for so long is given up. */
 const unreachableMs = 60_000;
 
@@ -26,8 +28,8 @@ interface Rank {
   id: string;
   attempt: number;
   isOver: boolean;
-  /** Known by the coordinator to be lost, and not started again yet. */
-  isLost: boolean;
+  /** When the coordinator said that it is lost, where it was not started again since. */
+  lostAt: number | undefined;
   /** Started again before the coordinator knew that the one before was lost. */
   isAhead: boolean;
 }
@@ -77,8 +79,8 @@ export function rayLauncher(options: RayLauncherOptions): Launcher {
       }
       restarts++;
       onRestart(`rank ${rank} ended: ${how}; restart ${restarts} of ${maxRestarts}`);
-      state.isAhead = !state.isLost;
-      state.isLost = false;
+      state.isAhead = state.lostAt === undefined;
+      state.lostAt = undefined;
       state.attempt++;
       state.id = await submit(rank, state.attempt);
       return true;
@@ -98,6 +100,8 @@ export function rayLauncher(options: RayLauncherOptions): Launcher {
           }
           answeredAt = performance.now();
           if (job?.status === "SUCCEEDED") state.isOver = true;
+          if (job?.status === "RUNNING" && performance.now() - (state.lostAt ?? Infinity) > deathToldMs)
+            await stop(client, state.id);
           if (job !== undefined && !["FAILED", "STOPPED"].includes(job.status)) continue;
           const how = job === undefined ? `Ray job ${state.id} is gone` : `Ray job ${state.id} ${job.status}`;
           const why = job?.message ? `: ${briefly(job.message)}` : "";
@@ -113,7 +117,7 @@ export function rayLauncher(options: RayLauncherOptions): Launcher {
     try {
       for (let rank = 0; rank < worldSize; rank++) {
         const id = await submit(rank, 1);
-        ranks.push({ id, attempt: 1, isOver: false, isLost: false, isAhead: false });
+        ranks.push({ id, attempt: 1, isOver: false, lostAt: undefined, isAhead: false });
       }
     } catch (error) {
       await stopAll();
@@ -130,8 +134,7 @@ export function rayLauncher(options: RayLauncherOptions): Launcher {
           state.isAhead = false;
           return;
         }
-        state.isLost = true;
-        void stop(client, state.id);
+        state.lostAt = performance.now();
       },
       async finish() {
         over.abort();

@@ -10,7 +10,7 @@ export interface RayExecutorOptions extends ClusterProgram {
   readonly token?: string | undefined;
   /** Makes the jobs' names unique in the cluster. */
   readonly studyId: string;
-  /** Environment variables of the jobs; whoever may look at the cluster's jobs reads them. */
+  /** Environment variables of the jobs. */
   readonly environment?: Readonly<Record<string, string>>;
   /** Most trials at once; default as many as the cluster has room for. */
   readonly maxConcurrent?: number | undefined;
