@@ -138,7 +138,9 @@ describe.skipIf(ray === undefined)(`on a Ray cluster${ray === undefined ? ` (${r
     const answer = await fetch(`${cluster.address}/api/jobs/${handle?.replace("ray:", "")}`, {
       headers: { authorization: `Bearer ${token}` },
     });
-    expect(await answer.json()).toMatchObject({ runtime_env: { env_vars: { MLFLOW_TRACKING_USERNAME: expect.any(String) } } });
+    expect(await answer.json()).toMatchObject({
+      runtime_env: { env_vars: { MLFLOW_TRACKING_USERNAME: expect.any(String) } },
+    });
   });
 
   it("submits a trial again whose node was lost, and it goes on from its checkpoint", async () => {
