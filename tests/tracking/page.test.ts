@@ -3,13 +3,40 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
+import { createRng } from "../../src/base/rng.ts";
 import { startTrackingServer, type TrackingServer } from "../../src/tracking/server/server.ts";
 import { openSqlStore } from "../../src/tracking/sql/store.ts";
+import { randomSampler } from "../../src/tuning/samplers/random.ts";
+import { choice, createSpace, logUniform, uniform } from "../../src/tuning/space.ts";
+import type { Study } from "../../src/tuning/study.ts";
+import { studyState, studySummary } from "../../src/tuning/summary.ts";
+import { studyOf, trialOf } from "../tuning/simulated-study.ts";
 import { seedRuns } from "./seed-runs.ts";
 
 const executablePath = [process.env.CHROMIUM_PATH, "/usr/bin/chromium", "/usr/bin/google-chrome"].find(
   (path) => path !== undefined && existsSync(path),
 );
+
+/** A sweep after so many trials were started, of which the last one runs. */
+function simulatedSweep(): (count: number) => Study {
+  const space = createSpace({
+    "training.optimizer": choice(["sgd", "adamw"]),
+    "training.learning_rate": logUniform(1e-4, 1),
+    "training.label_smoothing": uniform(0, 0.3),
+  });
+  const trials = Array.from({ length: 12 }, (_, number) => {
+    const params = randomSampler.sample({ space, trials: [], direction: "maximize", rng: createRng(number) })!;
+    const value = 0.9 - 0.1 * Math.abs(Math.log10(Number(params["training.learning_rate"])) + 2);
+    return { ...trialOf({ number, params, status: "complete", reports: [{ step: 4, value }] }), trackingRunId: "r" };
+  });
+  return (count) => ({
+    ...studyOf(
+      trials.slice(0, count).map((trial) => (trial.number === count - 1 ? { ...trial, status: "running", reports: [] } : trial)),
+      { direction: "maximize", maxSteps: 4, space },
+    ),
+    lastEventAt: count,
+  });
+}
 
 describe.skipIf(executablePath === undefined)(
   "the tracking page (needs Chromium: install it or set CHROMIUM_PATH)",
@@ -18,12 +45,15 @@ describe.skipIf(executablePath === undefined)(
     let server: TrackingServer;
     let browser: Browser;
     let first: string;
+    let swept: string;
 
     beforeAll(async () => {
       const path = join(folder, "t.sqlite");
       const store = await openSqlStore({ path });
       const { ids } = await seedRuns(store, { experiment: "ten", runs: 10, points: 20 });
       first = ids[0]!;
+      const { info } = await store.createRun("1", { runName: "sweep", userId: "ada", startTime: 1 });
+      swept = info.runId;
       await seedRuns(store, { experiment: "many", runs: 400, points: 1 });
       await store.createRegisteredModel("net");
       await store.createModelVersion("net", { source: `mlflow-artifacts:/1/${first}/artifacts/model`, runId: first });
@@ -63,7 +93,7 @@ describe.skipIf(executablePath === undefined)(
       await page.locator(".grid-row a").first().waitFor();
       await page.getByRole("button", { name: /^val_accuracy/ }).click();
       await page.getByRole("button", { name: /^val_accuracy ↓/ }).waitFor();
-      expect(await names(page)).toHaveLength(10);
+      expect(await names(page)).toHaveLength(11);
       await page.getByRole("searchbox").fill("params.model.name = 'resnet9'");
       await page.getByText("3 runs", { exact: true }).waitFor();
       expect((await names(page)).every((name) => name.startsWith("resnet9"))).toBe(true);
@@ -103,6 +133,34 @@ describe.skipIf(executablePath === undefined)(
       expect(await page.evaluate<number>("document.documentElement.scrollWidth")).toBeLessThanOrEqual(390);
       await page.getByRole("tab", { name: "Artifacts" }).click();
       await page.getByText("No artifacts").waitFor();
+    });
+
+    it("shows a sweep while it runs: trials, the best so far, parallel coordinates, in the end what matters", async () => {
+      const sweep = simulatedSweep();
+      const put = async (name: string, value: unknown): Promise<void> => {
+        const url = `${server.url}/api/2.0/mlflow-artifacts/artifacts/1/${swept}/artifacts/tuning/${name}`;
+        const { status } = await fetch(url, { method: "PUT", body: JSON.stringify(value) });
+        expect(status).toBe(200);
+      };
+      await put("state.json", studyState(sweep(6)));
+      const page = await open(`runs/${swept}?tab=sweep`);
+      await page.getByText("6 trials (1 running, 5 complete)").waitFor();
+      expect(await page.locator(".parallel path").count()).toBe(5);
+      expect(await page.locator(".scatter circle").count()).toBe(5);
+      await page.getByText("known when the sweep is over").waitFor();
+      // What comes is shown without a reload.
+      const end = sweep(12);
+      await put("state.json", studyState(end));
+      await page.getByText("12 trials (1 running, 11 complete)").waitFor();
+      const over = { ...end, trials: end.trials.slice(0, 11), lastEventAt: 99_000, finished: { best: 3 } } as Study;
+      await put("summary.json", studySummary(over));
+      await put("state.json", studyState(over));
+      await page.getByRole("cell", { name: "training.learning_rate" }).waitFor();
+      expect(await page.locator("#trials tbody tr").count()).toBe(11);
+      expect(await page.locator("#trials a").count()).toBe(11);
+      const best = studyState(over).best!;
+      await page.getByText(`${Number(best.value.toPrecision(5))} (trial ${best.trial})`, { exact: true }).waitFor();
+      expect(await page.evaluate<number>("document.documentElement.scrollWidth")).toBeLessThanOrEqual(1280);
     });
 
     it("promotes a version", async () => {

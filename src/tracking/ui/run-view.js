@@ -4,6 +4,7 @@ import { colourOf } from "./chart.js";
 import { chartWall } from "./chart-wall.js";
 import { empty, h, table } from "./dom.js";
 import { duration, number, time } from "./format.js";
+import { sweepPanel } from "./sweep-panel.js";
 
 /** One run: what it was given, what it reached, its curves and files. */
 export async function runView({ place, id, query, signal, report }) {
@@ -15,11 +16,14 @@ export async function runView({ place, id, query, signal, report }) {
   const body = h("div");
   const panels = {
     overview: () => overview(run),
+    sweep: () =>
+      sweepPanel({ runId: id, signal: controller.signal, report, live: () => run.status === "RUNNING" }),
     metrics: () => charts(Object.keys(run.metrics).filter((key) => !key.startsWith("system/"))),
     system: () => charts(Object.keys(run.metrics).filter((key) => key.startsWith("system/"))),
     artifacts: () => artifactBrowser({ runId: id, signal, report }),
   };
-  const names = { overview: "Overview", metrics: "Metrics", system: "System", artifacts: "Artifacts" };
+  const isSweep = await hasSweep(id);
+  const names = { overview: "Overview", ...(isSweep ? { sweep: "Sweep" } : {}), metrics: "Metrics", system: "System", artifacts: "Artifacts" };
   let wall;
   let controller = new AbortController();
   const charts = (keys) => {
@@ -84,7 +88,7 @@ export async function runView({ place, id, query, signal, report }) {
   };
   place.append(title, facts, tabs, body);
   describe();
-  open(query.get("tab") in panels ? query.get("tab") : "overview");
+  open(query.get("tab") in names ? query.get("tab") : "overview");
   const timer = setInterval(async () => {
     if (document.hidden || run.status !== "RUNNING") return;
     try {
@@ -100,6 +104,11 @@ export async function runView({ place, id, query, signal, report }) {
     clearInterval(timer);
     controller.abort();
   });
+}
+
+async function hasSweep(id) {
+  const { files = [] } = await call("GET", "artifacts/list", { run_id: id, path: "tuning" }).catch(() => ({}));
+  return files.some(({ path }) => path === "tuning/state.json");
 }
 
 function overview(run) {
