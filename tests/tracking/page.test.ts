@@ -31,7 +31,9 @@ function simulatedSweep(): (count: number) => Study {
   });
   return (count) => ({
     ...studyOf(
-      trials.slice(0, count).map((trial) => (trial.number === count - 1 ? { ...trial, status: "running", reports: [] } : trial)),
+      trials
+        .slice(0, count)
+        .map((trial) => (trial.number === count - 1 ? { ...trial, status: "running", reports: [] } : trial)),
       { direction: "maximize", maxSteps: 4, space },
     ),
     lastEventAt: count,
@@ -152,7 +154,7 @@ describe.skipIf(executablePath === undefined)(
       const end = sweep(12);
       await put("state.json", studyState(end));
       await page.getByText("12 trials (1 running, 11 complete)").waitFor();
-      const over = { ...end, trials: end.trials.slice(0, 11), lastEventAt: 99_000, finished: { best: 3 } } as Study;
+      const over = { ...end, trials: end.trials.slice(0, 11), lastEventAt: 99_000, finished: { best: 3, bundle: undefined } };
       await put("summary.json", studySummary(over));
       await put("state.json", studyState(over));
       await page.getByRole("cell", { name: "training.learning_rate" }).waitFor();

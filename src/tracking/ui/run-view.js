@@ -16,14 +16,19 @@ export async function runView({ place, id, query, signal, report }) {
   const body = h("div");
   const panels = {
     overview: () => overview(run),
-    sweep: () =>
-      sweepPanel({ runId: id, signal: controller.signal, report, live: () => run.status === "RUNNING" }),
+    sweep: () => sweepPanel({ runId: id, signal: controller.signal, report, live: () => run.status === "RUNNING" }),
     metrics: () => charts(Object.keys(run.metrics).filter((key) => !key.startsWith("system/"))),
     system: () => charts(Object.keys(run.metrics).filter((key) => key.startsWith("system/"))),
     artifacts: () => artifactBrowser({ runId: id, signal, report }),
   };
   const isSweep = await hasSweep(id);
-  const names = { overview: "Overview", ...(isSweep ? { sweep: "Sweep" } : {}), metrics: "Metrics", system: "System", artifacts: "Artifacts" };
+  const names = {
+    overview: "Overview",
+    ...(isSweep ? { sweep: "Sweep" } : {}),
+    metrics: "Metrics",
+    system: "System",
+    artifacts: "Artifacts",
+  };
   let wall;
   let controller = new AbortController();
   const charts = (keys) => {
