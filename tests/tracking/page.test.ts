@@ -133,6 +133,7 @@ describe.skipIf(executablePath === undefined)(
       await page.keyboard.press("ArrowRight");
       await page.locator(".u-wrap").first().waitFor();
       expect(await page.evaluate<number>("document.documentElement.scrollWidth")).toBeLessThanOrEqual(390);
+      expect(await page.locator("main").innerText()).not.toMatch(/null|undefined|object/);
       await page.getByRole("tab", { name: "Artifacts" }).click();
       await page.getByText("No artifacts").waitFor();
     });
@@ -154,7 +155,12 @@ describe.skipIf(executablePath === undefined)(
       const end = sweep(12);
       await put("state.json", studyState(end));
       await page.getByText("12 trials (1 running, 11 complete)").waitFor();
-      const over = { ...end, trials: end.trials.slice(0, 11), lastEventAt: 99_000, finished: { best: 3, bundle: undefined } };
+      const over = {
+        ...end,
+        trials: end.trials.slice(0, 11),
+        lastEventAt: 99_000,
+        finished: { best: 3, bundle: undefined },
+      };
       await put("summary.json", studySummary(over));
       await put("state.json", studyState(over));
       await page.getByRole("cell", { name: "training.learning_rate" }).waitFor();

@@ -86,9 +86,9 @@ export async function runView({ place, id, query, signal, report }) {
         { href: `#/experiments/${run.experiment}?filter=${encodeURIComponent(`tags.mlflow.parentRunId = '${id}'`)}` },
         "child runs",
       ),
-      run.tags["mlflow.parentRunId"]
+      ...(run.tags["mlflow.parentRunId"]
         ? [" · ", h("a", { href: `#/runs/${run.tags["mlflow.parentRunId"]}` }, "parent run")]
-        : null,
+        : []),
     );
   };
   place.append(title, facts, tabs, body);

@@ -4,10 +4,13 @@ const sqrtHalf = Math.SQRT1_2;
 const logSqrt2Pi = 0.5 * Math.log(2 * Math.PI);
 
 /** log of a sum of exponentials. */
-export function logSumExp(values: readonly number[]): number {
-  const largest = Math.max(...values);
+export function logSumExp(values: Float64Array): number {
+  let largest = Number.NEGATIVE_INFINITY;
+  for (const value of values) largest = Math.max(largest, value);
   if (largest === Number.NEGATIVE_INFINITY) return largest;
-  return largest + Math.log(values.reduce((sum, value) => sum + Math.exp(value - largest), 0));
+  let sum = 0;
+  for (const value of values) sum += Math.exp(value - largest);
+  return largest + Math.log(sum);
 }
 
 export function logDensity(z: number): number {
@@ -25,8 +28,10 @@ function erfc(x: number): number {
     }
     return 1 - (2 / Math.sqrt(Math.PI)) * sum;
   }
+  // The tail is shorter the farther out.
+  const terms = x < 3 ? 60 : x < 5 ? 30 : 16;
   let fraction = 0;
-  for (let n = 60; n > 0; n--) fraction = n / 2 / (x + fraction);
+  for (let n = terms; n > 0; n--) fraction = n / 2 / (x + fraction);
   return Math.exp(-x * x) / Math.sqrt(Math.PI) / (x + fraction);
 }
 

@@ -6,7 +6,8 @@ import { logDensity, logSumExp, mass, truncatedQuantile } from "./normal.ts";
 /** One dimension of every kernel of an estimator. */
 interface Kernels {
   sample(kernel: number, rng: Rng): ParameterValue;
-  logProbability(kernel: number, value: ParameterValue): number;
+  /** Adds to each kernel's sum what it says of a value. */
+  addLogProbabilities(value: ParameterValue, sums: Float64Array): void;
 }
 
 /** A density over some parameters: a mixture of products, one kernel for each observation and one for the prior. */
@@ -32,7 +33,7 @@ export function parzenEstimator(
   });
   const weights = [...observationWeights(observations.length), 1];
   const total = weights.reduce((sum, weight) => sum + weight, 0);
-  const logWeights = weights.map((weight) => Math.log(weight / total));
+  const logWeights = Float64Array.from(weights, (weight) => Math.log(weight / total));
   return {
     sample(rng) {
       let share = rng.uniform() * total;
@@ -43,12 +44,11 @@ export function parzenEstimator(
       if (kernel < 0) kernel = weights.length - 1;
       return Object.fromEntries(names.map((name, i) => [name, kernels[i]!.sample(kernel, rng)]));
     },
-    logProbability: (params) =>
-      logSumExp(
-        logWeights.map((weight, kernel) =>
-          names.reduce((sum, name, i) => sum + kernels[i]!.logProbability(kernel, params[name]!), weight),
-        ),
-      ),
+    logProbability(params) {
+      const sums = logWeights.slice();
+      for (const [i, name] of names.entries()) kernels[i]!.addLogProbabilities(params[name]!, sums);
+      return logSumExp(sums);
+    },
   };
 }
 
@@ -79,40 +79,51 @@ function choiceKernels({ values }: Choice, observed: readonly ParameterValue[]):
         }) ?? values.at(-1)!
       );
     },
-    logProbability: (kernel, value) => Math.log(probability(kernel, value)),
+    addLogProbabilities(value, sums) {
+      const [hit, miss] = [Math.log((base + 1) / norm), Math.log(base / norm)];
+      for (const [kernel, known] of observed.entries()) sums[kernel]! += known === value ? hit : miss;
+      sums[observed.length]! -= Math.log(values.length);
+    },
   };
 }
 
 function rangeKernels(range: Range, observed: readonly number[]): Kernels {
   const { low, high } = axisOf(range);
-  if (low === high) return { sample: () => range.min, logProbability: () => 0 };
+  if (low === high) return { sample: () => range.min, addLogProbabilities: () => undefined };
   const centres = observed.map((value) => toAxis(range, value));
   const widths = kernelWidths(centres, { low, high });
   centres.push(0.5 * (low + high));
   widths.push(high - low);
   const bounds = centres.map((centre, i) => [(low - centre) / widths[i]!, (high - centre) / widths[i]!] as const);
-  const logMasses = bounds.map(([from, to]) => Math.log(mass(from, to)));
+  const logMasses = Float64Array.from(bounds, ([from, to]) => Math.log(mass(from, to)));
+  const logWidths = Float64Array.from(widths, Math.log);
   // Candidates have few different whole numbers, and the mass of a cell is dear.
-  const cells = new Map<string, number>();
-  const logCell = (kernel: number, value: number): number => {
-    const key = `${kernel}/${value}`;
-    const known = cells.get(key);
-    if (known !== undefined) return known;
-    const [centre, width] = [centres[kernel]!, widths[kernel]!];
+  const cells = new Map<number, Float64Array>();
+  const logCells = (value: number): Float64Array => {
     const { low: left, high: right } = cellOf(range, value);
-    const logMass = Math.log(mass((left - centre) / width, (right - centre) / width));
-    cells.set(key, logMass);
-    return logMass;
+    return Float64Array.from(centres, (centre, kernel) => {
+      const width = widths[kernel]!;
+      return Math.log(mass((left - centre) / width, (right - centre) / width));
+    });
   };
   return {
     sample(kernel, rng) {
       const [from, to] = bounds[kernel]!;
       return fromAxis(range, centres[kernel]! + widths[kernel]! * truncatedQuantile(rng.uniform(), from, to));
     },
-    logProbability(kernel, value) {
-      const [centre, width] = [centres[kernel]!, widths[kernel]!];
-      if (range.integer) return logCell(kernel, Number(value)) - logMasses[kernel]!;
-      return logDensity((toAxis(range, Number(value)) - centre) / width) - Math.log(width) - logMasses[kernel]!;
+    addLogProbabilities(given, sums) {
+      const value = Number(given);
+      if (range.integer) {
+        const known = cells.get(value) ?? logCells(value);
+        cells.set(value, known);
+        for (let kernel = 0; kernel < sums.length; kernel++) sums[kernel]! += known[kernel]! - logMasses[kernel]!;
+        return;
+      }
+      const at = toAxis(range, value);
+      for (let kernel = 0; kernel < sums.length; kernel++) {
+        const z = (at - centres[kernel]!) / widths[kernel]!;
+        sums[kernel]! += logDensity(z) - logWidths[kernel]! - logMasses[kernel]!;
+      }
     },
   };
 }
