@@ -132,7 +132,7 @@ describe.skipIf(ray === undefined)(`on a Ray cluster${ray === undefined ? ` (${r
       const job = await cluster.client.job(handle!.replace("ray:", ""));
       expect(["SUCCEEDED", "STOPPED"]).toContain(job?.status);
     }
-    // Where to track reaches the job through its environment, whose values Ray shows to nobody.
+    // Where to track reaches the job through its environment, whose values Ray's answer redacts.
     const [{ handle } = { handle: "" }] = (await study()).trials;
     const token = (await readFile(cluster.tokenFile, "utf8")).trim();
     const answer = await fetch(`${cluster.address}/api/jobs/${handle?.replace("ray:", "")}`, {

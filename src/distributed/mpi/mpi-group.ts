@@ -56,7 +56,7 @@ export function createMpiGroup({ library: mpi, timeoutMs = defaultCallTimeoutMs 
     allocate: (length) => new Float32Array(length),
     allReduce: (data) =>
       calls.run("all-reduce", async () => {
-        // MPI itself mixes up what does not belong together, or waits for ever.
+        // Different counts are erroneous in MPI, which does not have to notice.
         requireSame(await lengthsOf(data.length), data.length);
         for (const { start, end } of chunks(data.length)) {
           const part = data.subarray(start, end);
