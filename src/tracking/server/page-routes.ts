@@ -1,14 +1,12 @@
 import { readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import fastifyStatic from "@fastify/static";
 import type { FastifyPluginAsync } from "fastify";
+import { builtUrl } from "../../base/built-url.ts";
 
-const pageFolder = new URL("../ui/", import.meta.url);
-const plots = dirname(createRequire(import.meta.url).resolve("uplot/package.json"));
+const pageFolder = builtUrl("tracking/ui/");
 
-/** The page at / and its files below /page/; the chart library as its package has it. */
+/** The page at / and its files below /page/, as the build made them. */
 export function pageRoutes(): FastifyPluginAsync {
   return async (app) => {
     const html = await readFile(new URL("index.html", pageFolder), "utf8");
@@ -16,18 +14,18 @@ export function pageRoutes(): FastifyPluginAsync {
       reply.type("text/html; charset=utf-8").header("cache-control", "no-cache").send(html),
     );
     app.get("/favicon.ico", async (_request, reply) => reply.redirect("/page/icon.svg", 302));
-    const files = { index: false, cacheControl: false, setHeaders: revalidate } as const;
-    await app.register(fastifyStatic, { ...files, root: fileURLToPath(pageFolder), prefix: "/page/" });
     await app.register(fastifyStatic, {
-      ...files,
-      root: join(plots, "dist"),
-      prefix: "/page/uplot/",
-      decorateReply: false,
+      index: false,
+      cacheControl: false,
+      root: fileURLToPath(pageFolder),
+      prefix: "/page/",
+      setHeaders: cacheByName,
     });
   };
 }
 
-/** Files keep their names between versions: let the browser ask whether they changed. */
-function revalidate(reply: { header(name: string, value: string): unknown }): void {
-  reply.header("cache-control", "no-cache");
+/** A name below assets/ holds a digest of the content; of other files let the browser ask whether they changed. */
+function cacheByName(reply: { header(name: string, value: string): unknown }, path: string): void {
+  const isNamedByContent = /[/\\]assets[/\\]/.test(path);
+  reply.header("cache-control", isNamedByContent ? "public, max-age=31536000, immutable" : "no-cache");
 }

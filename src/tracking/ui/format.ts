@@ -1,4 +1,7 @@
-export function number(value) {
+type Missing = undefined | null;
+
+/** Five digits, which is what a table has room for. */
+export function number(value: number | string | Missing): string {
   if (value === undefined || value === null) return "";
   if (typeof value === "string") return value;
   if (Number.isInteger(value) && Math.abs(value) < 1e9) return String(value);
@@ -6,28 +9,29 @@ export function number(value) {
   return size !== 0 && (size < 1e-4 || size >= 1e7) ? value.toExponential(3) : String(Number(value.toPrecision(5)));
 }
 
-export function time(milliseconds) {
+/** @param milliseconds since 1970 */
+export function time(milliseconds: number | Missing): string {
   if (!milliseconds) return "";
   const date = new Date(milliseconds);
-  const pad = (part) => String(part).padStart(2, "0");
+  const pad = (part: number) => String(part).padStart(2, "0");
   return `${date.getFullYear()}-${pad(date.getMonth() + 1)}-${pad(date.getDate())} ${pad(date.getHours())}:${pad(date.getMinutes())}`;
 }
 
-export function duration(milliseconds) {
-  if (!Number.isFinite(milliseconds) || milliseconds < 0) return "";
+export function duration(milliseconds: number | Missing): string {
+  if (milliseconds === undefined || milliseconds === null || !(milliseconds >= 0)) return "";
   const seconds = milliseconds / 1000;
   if (seconds < 60) return `${seconds.toFixed(1)} s`;
   if (seconds < 3600) return `${(seconds / 60).toFixed(1)} min`;
   return `${(seconds / 3600).toFixed(1)} h`;
 }
 
-export function bytes(size) {
-  if (size === undefined) return "";
+export function bytes(size: number | Missing): string {
+  if (size === undefined || size === null) return "";
   if (size < 1000) return `${size} B`;
   return size < 1e6 ? `${(size / 1e3).toFixed(1)} kB` : `${(size / 1e6).toFixed(1)} MB`;
 }
 
 /** Protobuf writes what JSON lacks as text. */
-export function toNumber(value) {
+export function toNumber(value: number | string): number {
   return typeof value === "string" ? Number(value) : value;
 }

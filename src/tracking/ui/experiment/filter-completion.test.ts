@@ -1,0 +1,57 @@
+import { describe, expect, it } from "vitest";
+import { complete, fieldName, type KnownFields } from "./filter-completion.ts";
+
+const known: KnownFields = {
+  fields: ["metrics.val_accuracy", "metrics.val_loss", "params.model.name", "tags.`my note`"],
+  valuesOf: (field) =>
+    ({ "params.model.name": ["resnet9", "airbench"], "attributes.status": ["FINISHED", "FAILED"] })[field] ?? [],
+};
+
+/** The proposals at the bar in the text, and the text with the first one taken. */
+function at(marked: string): { proposals: readonly string[]; taken: string } {
+  const caret = marked.indexOf("|");
+  const text = marked.replace("|", "");
+  const { from, to, proposals } = complete(text, caret, known);
+  return { proposals, taken: `${text.slice(0, from)}${proposals[0] ?? ""}${text.slice(to)}` };
+}
+
+describe("complete", () => {
+  it("begins with a field", () => {
+    expect(at("|").proposals).toEqual(expect.arrayContaining(["metrics.val_accuracy", "params.model.name"]));
+    expect(at("acc|").proposals).toEqual(["metrics.val_accuracy"]);
+    expect(at("metrics.val_l|").taken).toBe("metrics.val_loss");
+    expect(at("ATTRIBUTES.ST|").proposals).toEqual(["attributes.status", "attributes.start_time"]);
+  });
+
+  it("offers the comparators that the field takes", () => {
+    expect(at("metrics.val_loss |").proposals).toEqual([">", ">=", "<", "<=", "=", "!="]);
+    expect(at("attributes.start_time |").proposals).toContain(">=");
+    expect(at("params.model.name L|").proposals).toEqual(["LIKE", "ILIKE", "IS NULL", "IS NOT NULL"]);
+    expect(at("tags.`my note` |").proposals).toContain("IS NULL");
+    expect(at("attributes.status |").proposals).not.toContain("IS NULL");
+  });
+
+  it("offers the values that runs have, also in the middle of a filter", () => {
+    expect(at("params.model.name = |").proposals).toEqual(["'resnet9'", "'airbench'"]);
+    expect(at("params.model.name = 'air| AND metrics.val_loss < 1").taken).toBe(
+      "params.model.name = 'airbench' AND metrics.val_loss < 1",
+    );
+    expect(at("metrics.val_loss < |").proposals).toEqual([]);
+  });
+
+  it("goes on after a comparison", () => {
+    expect(at("attributes.status = 'FINISHED' |").proposals).toEqual(["AND"]);
+    expect(at("params.`model.name` IS NOT NULL |").proposals).toEqual(["AND"]);
+    expect(at("attributes.run_id IN ('a', 'b') |").proposals).toEqual(["AND"]);
+    expect(at("attributes.run_id NOT IN ('a', |").proposals).toEqual([]);
+    expect(at("metrics.val_loss<1 AND params.m|").taken).toBe("metrics.val_loss<1 AND params.model.name");
+  });
+});
+
+describe("fieldName", () => {
+  it("quotes what is no plain name", () => {
+    expect(fieldName("metrics", "val_loss")).toBe("metrics.val_loss");
+    expect(fieldName("params", "model.name")).toBe("params.model.name");
+    expect(fieldName("metrics", "system/cpu")).toBe("metrics.`system/cpu`");
+  });
+});

@@ -1,0 +1,134 @@
+import { useState } from "preact/hooks";
+import { call, type Experiment, getRun, listArtifacts } from "../api.ts";
+import { ArtifactBrowser } from "../artifacts/artifact-browser.tsx";
+import { ChartWall } from "../charts/chart-wall.tsx";
+import { colourOf } from "../charts/colours.ts";
+import { Empty } from "../fields.tsx";
+import { duration, time } from "../format.ts";
+import { link, showInAddress } from "../route.ts";
+import { elapsed, isSystemMetric, type Run } from "../runs/run.ts";
+import { RunOverview } from "../runs/run-overview.tsx";
+import { SweepPanel } from "../sweep/sweep-panel.tsx";
+import { useTicks, useWork } from "../work.ts";
+
+const refreshMs = 3000;
+const parts = { overview: "Overview", sweep: "Sweep", metrics: "Metrics", system: "System", artifacts: "Artifacts" };
+type Part = keyof typeof parts;
+
+/** One run: what it was given, what it reached, its curves and files. */
+export function RunView({ id, tab }: { id: string; tab: string }) {
+  const [run, setRun] = useState<Run>();
+  const [experiment, setExperiment] = useState<Experiment>();
+  const [isSweep, setIsSweep] = useState(false);
+  const [chosen, setChosen] = useState(tab);
+  const live = run?.status === "RUNNING";
+  const ticks = useTicks(refreshMs, live);
+  useWork(
+    async (signal) => {
+      const next = await getRun(id);
+      if (signal.aborted) return;
+      // A search starts before it has told anything: the tab comes when there is something to see.
+      if (!isSweep) setIsSweep(await hasSweep(id));
+      setRun(next);
+    },
+    [id, ticks],
+  );
+  useWork(
+    async (signal) => {
+      if (run === undefined) return;
+      const input = { experiment_id: run.experiment };
+      setExperiment((await call<{ experiment: Experiment }>("GET", "experiments/get", input, signal)).experiment);
+    },
+    [run?.experiment],
+  );
+  if (run === undefined) return <p class="muted">Loading …</p>;
+  const names = (Object.keys(parts) as Part[]).filter((name) => name !== "sweep" || isSweep);
+  const open = names.find((name) => name === chosen) ?? "overview";
+  const choose = (name: Part) => {
+    setChosen(name);
+    showInAddress(["runs", id], { tab: name });
+  };
+  return (
+    <>
+      <h1>{run.name}</h1>
+      <RunFacts run={run} experiment={experiment?.name ?? run.experiment} />
+      <div class="tabs" role="tablist" aria-label="Parts of the run">
+        {names.map((name) => (
+          <button
+            type="button"
+            role="tab"
+            key={name}
+            id={`tab-${name}`}
+            aria-selected={name === open}
+            aria-controls="tab-panel"
+            tabIndex={name === open ? 0 : -1}
+            onClick={() => choose(name)}
+            onKeyDown={(event) => {
+              const way = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+              if (way === undefined) return;
+              const next = names[(names.indexOf(name) + way + names.length) % names.length]!;
+              document.getElementById(`tab-${next}`)?.focus();
+              choose(next);
+            }}
+          >
+            {parts[name]}
+          </button>
+        ))}
+      </div>
+      <div id="tab-panel" role="tabpanel" aria-labelledby={`tab-${open}`}>
+        <RunPart part={open} run={run} live={live} />
+      </div>
+    </>
+  );
+}
+
+function RunPart({ part, run, live }: { part: Part; run: Run; live: boolean }) {
+  switch (part) {
+    case "overview":
+      return <RunOverview run={run} />;
+    case "sweep":
+      return <SweepPanel runId={run.id} live={live} />;
+    case "artifacts":
+      return <ArtifactBrowser runId={run.id} />;
+    case "metrics":
+    case "system": {
+      const keys = Object.keys(run.metrics)
+        .filter((key) => isSystemMetric(key) === (part === "system"))
+        .sort();
+      if (keys.length > 0)
+        return (
+          <ChartWall key={part} keys={keys} runs={[{ id: run.id, name: run.name, colour: colourOf(0) }]} live={live} />
+        );
+      return (
+        <Empty title="No metrics">
+          <p>They appear here while the run logs them.</p>
+        </Empty>
+      );
+    }
+    default:
+      return part satisfies never;
+  }
+}
+
+function RunFacts({ run, experiment }: { run: Run; experiment: string }) {
+  const parent = run.tags["mlflow.parentRunId"];
+  const children = link(["experiments", run.experiment], { filter: `tags.mlflow.parentRunId = '${run.id}'` });
+  return (
+    <p class="muted">
+      <span class={`status ${run.status}`}>{run.status.toLowerCase()}</span> · started {time(run.start)} ·{" "}
+      {duration(elapsed(run))} · by {run.user || "unknown"} ·{" "}
+      <a href={link(["experiments", run.experiment])}>{experiment}</a> · <a href={children}>child runs</a>
+      {parent === undefined ? null : (
+        <>
+          {" · "}
+          <a href={link(["runs", parent])}>parent run</a>
+        </>
+      )}
+    </p>
+  );
+}
+
+async function hasSweep(runId: string): Promise<boolean> {
+  const files = await listArtifacts(runId, "tuning").catch(() => []);
+  return files.some(({ path }) => path === "tuning/state.json");
+}
