@@ -1,6 +1,7 @@
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import axe from "axe-core";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { createRng } from "../../src/base/rng.ts";
@@ -46,13 +47,14 @@ describe.skipIf(executablePath === undefined)(
     const folder = mkdtempSync(join(tmpdir(), "cifar-tracking-page-"));
     let server: TrackingServer;
     let browser: Browser;
+    let ids: readonly string[];
     let first: string;
     let swept: string;
 
     beforeAll(async () => {
       const path = join(folder, "t.sqlite");
       const store = await openSqlStore({ path });
-      const { ids } = await seedRuns(store, { experiment: "ten", runs: 10, points: 20 });
+      ({ ids } = await seedRuns(store, { experiment: "ten", runs: 10, points: 20 }));
       first = ids[0]!;
       const { info } = await store.createRun("1", { runName: "sweep", userId: "ada", startTime: 1 });
       swept = info.runId;
@@ -88,6 +90,10 @@ describe.skipIf(executablePath === undefined)(
       await page.goto(`${server.url}/#/${hash}`);
       return page;
     }
+    async function history(run: string, key: string): Promise<{ metrics: { step: number; value: number }[] }> {
+      const query = new URLSearchParams({ run_id: run, metric_key: key });
+      return (await fetch(`${server.url}/api/2.0/mlflow/metrics/get-history?${query}`)).json();
+    }
     const names = (page: Page) => page.locator(".grid-row:not(.head) a").allTextContents();
 
     it("sorts, filters and shows the largest values", async () => {
@@ -96,13 +102,79 @@ describe.skipIf(executablePath === undefined)(
       await page.getByRole("button", { name: /^val_accuracy/ }).click();
       await page.getByRole("button", { name: /^val_accuracy ↓/ }).waitFor();
       expect(await names(page)).toHaveLength(11);
-      await page.getByRole("searchbox").fill("params.model.name = 'resnet9'");
+      await page.getByRole("combobox", { name: /^Filter/ }).fill("params.model.name = 'resnet9'");
       await page.getByText("3 runs", { exact: true }).waitFor();
       expect((await names(page)).every((name) => name.startsWith("resnet9"))).toBe(true);
       await page.getByLabel("Metric values").selectOption("max");
       await page.getByText("largest").last().waitFor();
-      await page.getByRole("searchbox").fill("nonsense");
+      const best = await page.getByRole("cell").allTextContents();
+      await page.getByLabel("Metric values").selectOption("step");
+      await page.getByLabel("Step", { exact: true }).fill("7");
+      await page.getByText("step 7", { exact: true }).last().waitFor();
+      expect(await page.getByRole("cell").allTextContents()).not.toEqual(best);
+      const { metrics } = await history(first, "val_accuracy");
+      const seventh = metrics.find(({ step }) => step === 7)!.value;
+      await page.getByRole("cell", { name: String(Number(seventh.toPrecision(5))), exact: true }).waitFor();
+      await page.getByRole("combobox", { name: /^Filter/ }).fill("nonsense");
       await page.getByRole("alert").filter({ hasText: "nonsense" }).waitFor();
+    });
+
+    it("proposes what may come next in a filter, by keyboard and by mouse", async () => {
+      const page = await open("experiments/1");
+      await page.locator(".grid-row a").first().waitFor();
+      const filter = page.getByRole("combobox", { name: /^Filter/ });
+      await filter.pressSequentially("mod");
+      await page.getByRole("option", { name: "params.model.name" }).waitFor();
+      await filter.press("ArrowDown");
+      await filter.press("Enter");
+      await page.getByRole("option", { name: "=", exact: true }).click();
+      await page.getByRole("option", { name: "'airbench'" }).click();
+      expect(await filter.inputValue()).toBe("params.model.name = 'airbench' ");
+      await page.getByText("3 runs", { exact: true }).waitFor();
+      await filter.press("Escape");
+      expect(await page.getByRole("option").count()).toBe(0);
+    });
+
+    it("shows the same to whom the address is given", async () => {
+      const page = await open("experiments/1");
+      await page.locator(".grid-row a").first().waitFor();
+      await page.getByRole("combobox", { name: /^Filter/ }).fill("metrics.val_accuracy > 0");
+      await page.getByRole("button", { name: /^val_loss/ }).click();
+      await page.getByLabel("Group by").selectOption("model.name");
+      await page.getByText("Columns", { exact: true }).click();
+      await page.getByLabel("training.batch_size").check();
+      await page.getByLabel("Only what differs").uncheck();
+      await page.getByRole("button", { name: /^training.batch_size/ }).waitFor();
+      await page.waitForURL(/filter=metrics/);
+      const address = page.url();
+      const shown = await page.locator(".grid-row").allTextContents();
+      expect(shown.filter((text) => text.startsWith("model.name = "))).toHaveLength(4);
+      const other = await open(address.slice(address.indexOf("#/") + 2));
+      await other.locator(".grid-row.group").first().waitFor();
+      expect(await other.locator(".grid-row").allTextContents()).toEqual(shown);
+    });
+
+    it("has no accessibility fault that axe finds, light and dark, on a phone and on a desk", async () => {
+      for (const [colorScheme, viewport] of [
+        ["light", { width: 1280, height: 800 }],
+        ["dark", { width: 390, height: 800 }],
+      ] as const)
+        for (const [hash, ready] of [
+          ["experiments/1", ".grid-row a"],
+          [`runs/${first}`, "table.plain"],
+          [`runs/${first}?tab=metrics`, ".u-wrap"],
+          [`compare?runs=${ids.slice(0, 3).join()}`, "#differences"],
+          ["models/net", "table.plain"],
+        ] as const) {
+          const page = await open(hash, viewport);
+          await page.emulateMedia({ colorScheme });
+          await page.locator(ready).first().waitFor();
+          await page.evaluate(axe.source);
+          const faults = await page.evaluate(
+            "axe.run().then(({ violations }) => violations.map(({ id, nodes }) => [id, nodes[0].html]))",
+          );
+          expect(faults, `${hash} ${colorScheme}`).toEqual([]);
+        }
     });
 
     it("holds only the rows in sight of a long table", async () => {
