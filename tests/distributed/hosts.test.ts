@@ -36,6 +36,7 @@ function startRank(
       MASTER_ADDR: options.address ?? "127.0.0.1",
       MASTER_PORT: `${port}`,
       CIFAR_DISTRIBUTED_SECRET: options.secret ?? secret,
+      ...options.env,
     },
   });
   running.add(run);
@@ -77,16 +78,31 @@ describe("processes that others start, told their places by the environment", ()
     expect((await second.ended).code).toBe(0);
   });
 
-  it("turn away a process that does not know the secret, and wait for the right one", {
+  it("turn away a process that does not know the secret; end when rank 0 ends with 1 and does not come back", {
     timeout: 240_000,
   }, async () => {
-    const first = startRank(0);
+    const limits = [`distributed.rejoin_timeout=${rejoinSeconds}`];
+    let failedAt = 0;
+    const first = startRank(0, {
+      settings: limits,
+      env: { NODE_OPTIONS: "--import=data:text/javascript,process.on('SIGUSR2',()=>process.exit(1))" },
+      onEvent(event, child) {
+        if (event.type !== "step" || event.globalStep !== 5) return;
+        failedAt = performance.now();
+        child.kill("SIGUSR2");
+      },
+    });
     const stranger = await startRank(1, { secret: "not the secret of these tests" }).ended;
     expect(stranger.code).toBe(1);
     expect(stranger.stderr).toMatch(/does not know the secret/);
-    const second = startRank(1);
-    expect((await first.ended).losses).toEqual(undisturbed.losses);
-    expect((await second.ended).code).toBe(0);
+    const second = startRank(1, { settings: limits });
+    const end = await first.ended;
+    expect(end.code).toBe(1);
+    expect(end.losses.slice(0, 5)).toEqual(undisturbed.losses.slice(0, 5));
+    const other = await second.ended;
+    expect(other.code).toBe(1);
+    expect(other.stderr).toContain("PEER_LOST");
+    expect((performance.now() - failedAt) / 1000).toBeLessThan(heartbeatSeconds + rejoinSeconds + 15);
   });
 
   it("are refused where they have no secret at all, or can't share a batch", { timeout: 60_000 }, async () => {
