@@ -48,6 +48,10 @@ const benchmarks = {
     summary: "log-batch, search and history of the tracking server, interleaved with mlflow server on SQLite",
     load: () => import("./tracking/benchmark.mjs"),
   },
+  "tracking-page": {
+    summary: "the tracking page on 10,000 runs in Chromium: first row, filter, memory, interleaved with MLflow's",
+    load: () => import("./tracking/page.mjs"),
+  },
   distributed: {
     summary: "all-reduce over TCP and MPI against torch's gloo, and what a step costs more on two ranks",
     load: () => import("./distributed/benchmark.mjs"),

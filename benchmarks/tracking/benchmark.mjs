@@ -1,21 +1,16 @@
 // The tracking server beside `mlflow server`, both on SQLite: batches logged, runs found, a long history read, memory.
 // Requests come from this process over loopback, one after the other, as a training or a notebook sends them.
-import { spawnSync } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { cpus, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { wholeNumber } from "../harness/peer-python.mjs";
-import { startServer } from "../harness/server-process.mjs";
 import { geometricMean, median, quantile } from "../harness/statistics.mjs";
 import { fillRuns, logBatches, openApi, readHistory, searches, searchOnce } from "./load.mjs";
 import { memoryOf } from "./memory.mjs";
-
-const here = (path) => fileURLToPath(new URL(path, import.meta.url));
+import { inTurn, peerOptions, startOurs, startPeer } from "./servers.mjs";
 
 export const options = {
-  python: { type: "string", description: "Python with mlflow (MLFLOW_PYTHON, python3)" },
-  workers: { type: "string", description: "worker processes of mlflow server (its default)" },
+  ...peerOptions,
   runs: { type: "string", default: "10000", description: "runs to search in" },
   points: { type: "string", default: "1000000", description: "points of the history, 1,000 a batch" },
   rounds: { type: "string", default: "5", description: "turns of each server for each measure" },
@@ -127,14 +122,6 @@ async function compareSearches(apis, { runs, rounds }, print) {
   return found;
 }
 
-/** Each round begins with the other one. */
-async function inTurn(apis, round, measure) {
-  for (let turn = 0; turn < apis.length; turn++) {
-    const index = (round + turn) % apis.length;
-    await measure(apis[index], index);
-  }
-}
-
 function compareRates([ours, peer]) {
   const rounds = ours.map((rate, index) => rate / peer[index]);
   return {
@@ -149,28 +136,4 @@ function show({ ours_per_second: ours, peer_per_second: peer, ratio, ratio_quart
   const digits = ours > 1000 ? 0 : 2;
   const spread = `(quartiles ${low.toFixed(2)} to ${high.toFixed(2)})`;
   return `ours ${ours.toFixed(digits)}, peer ${peer.toFixed(digits)} ${unit}, ratio ${ratio.toFixed(2)} ${spread}`;
-}
-
-function startOurs(root) {
-  const store = join(root, "ours", "tracking.sqlite");
-  return startServer("ours", process.execPath, [here("../../bin/cifar.mjs"), "track", "--store", store, "--port"], {
-    cwd: root,
-  });
-}
-
-async function startPeer(values, root) {
-  const python = values.python ?? process.env.MLFLOW_PYTHON ?? "python3";
-  const remedy = "pip install mlflow, then MLFLOW_PYTHON=…/bin/python";
-  const asked = spawnSync(python, ["-c", "import mlflow.version; print(mlflow.version.VERSION)"], { encoding: "utf8" });
-  if (asked.status !== 0) throw new Error(`${python} has no mlflow to compare with: ${remedy}`);
-  const args = [
-    ...["-m", "mlflow", "server", "--host", "127.0.0.1"],
-    ...["--backend-store-uri", `sqlite:///${join(root, "mlflow.db")}`],
-    ...["--artifacts-destination", join(root, "artifacts")],
-    ...(values.workers === undefined ? [] : ["--workers", String(wholeNumber("workers", values.workers))]),
-    "--port",
-  ];
-  const env = { ...process.env, MLFLOW_DISABLE_TELEMETRY: "true", DO_NOT_TRACK: "true" };
-  const server = await startServer("mlflow server", python, args, { cwd: root, env, group: true });
-  return { ...server, version: asked.stdout.trim().split("\n").at(-1) };
 }
