@@ -37,6 +37,16 @@ export interface RegisteredModel {
   readonly latestVersions: readonly ModelVersion[];
 }
 
+/** What happened to a version of a model. */
+export interface ModelEvent {
+  /** Milliseconds since 1970. */
+  readonly time: number;
+  readonly version: string;
+  readonly kind: "created" | "stage" | "alias set" | "alias removed" | "deleted";
+  /** The stage or the alias. */
+  readonly value: string;
+}
+
 export interface ModelVersionInit {
   readonly source: string;
   readonly runId?: string;

@@ -99,6 +99,7 @@ export function validRequests({ run, model }: Known): readonly Valid[] {
     { line: "DELETE registered-models/delete-tag", body: { name: "net", key: "k" } },
     { line: "POST registered-models/alias", body: { ...version, alias: "a" } },
     { line: "DELETE registered-models/alias", body: { name: "net", alias: "a" } },
+    { line: "GET registered-models/get-history", body: { name: "net" } },
     { line: "GET registered-models/alias", body: { name: "net", alias: "a" } },
     {
       line: "POST model-versions/create",

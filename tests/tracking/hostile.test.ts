@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { experimentRoutes } from "../../src/tracking/server/routes/experiments.ts";
 import { loggedModelRoutes } from "../../src/tracking/server/routes/logged-models.ts";
-import { rangeRoutes } from "../../src/tracking/server/routes/ranges.ts";
+import { pageDataRoutes } from "../../src/tracking/server/routes/page-data.ts";
 import { registryRoutes } from "../../src/tracking/server/routes/registry.ts";
 import { runRoutes } from "../../src/tracking/server/routes/runs.ts";
 import { startTrackingServer, type TrackingServer } from "../../src/tracking/server/server.ts";
@@ -109,7 +109,7 @@ afterEach(async () => {
 
 describe("hostile requests to the tracking server", () => {
   it("begin with good ones: every route is among them, and each is taken", async () => {
-    const routes = [...experimentRoutes, ...runRoutes, ...loggedModelRoutes, ...registryRoutes, ...rangeRoutes];
+    const routes = [...experimentRoutes, ...runRoutes, ...loggedModelRoutes, ...registryRoutes, ...pageDataRoutes];
     const named = validRequests({ run: "", model: ":model_id" }).map(({ line }) =>
       line.replace("m-0", ":model_id").replace("/tags/k", "/tags/:tag_key"),
     );

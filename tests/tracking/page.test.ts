@@ -92,7 +92,8 @@ describe.skipIf(executablePath === undefined)(
     }
     async function history(run: string, key: string): Promise<{ metrics: { step: number; value: number }[] }> {
       const query = new URLSearchParams({ run_id: run, metric_key: key });
-      return (await fetch(`${server.url}/api/2.0/mlflow/metrics/get-history?${query}`)).json();
+      const answer = await fetch(`${server.url}/api/2.0/mlflow/metrics/get-history?${query}`);
+      return (await answer.json()) as Awaited<ReturnType<typeof history>>;
     }
     const names = (page: Page) => page.locator(".grid-row:not(.head) a").allTextContents();
 
@@ -249,6 +250,11 @@ describe.skipIf(executablePath === undefined)(
       await page.getByRole("button", { name: "Champion", exact: true }).waitFor();
       const answer = await fetch(`${server.url}/api/2.0/mlflow/registered-models/alias?name=net&alias=champion`);
       expect(await answer.json()).toMatchObject({ model_version: { version: "1" } });
+      const history = page.locator("#history tbody tr");
+      expect(await history.allTextContents()).toEqual([
+        expect.stringMatching(/1alias set champion$/),
+        expect.stringMatching(/1created$/),
+      ]);
     });
   },
 );

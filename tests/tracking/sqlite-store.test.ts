@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import Database from "libsql";
 import { afterAll, describe, expect, it } from "vitest";
 import { openSqlStore } from "../../src/tracking/sql/store.ts";
+import { describeModelHistory } from "./describe-model-history.ts";
 import { describeTrackingStore } from "./describe-tracking-store.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "cifar-tracking-"));
@@ -28,13 +29,17 @@ describeTrackingStore("sqlite", {
 });
 
 describe("openSqlStore", () => {
+  describeModelHistory(() => openSqlStore({ path: newPath() }));
+
   it("keeps a write-ahead log and notes its migrations", async () => {
     const file = newPath();
     await using store = await openSqlStore({ path: file });
     await store.createRun("0");
     const raw = new Database(file);
     expect(raw.prepare("PRAGMA journal_mode").get()).toMatchObject({ journal_mode: "wal" });
-    expect(raw.prepare("SELECT version FROM schema_migrations").all()).toEqual([{ version: 1 }, { version: 2 }]);
+    expect(raw.prepare("SELECT version FROM schema_migrations").all()).toEqual(
+      [1, 2, 3].map((version) => ({ version })),
+    );
     raw.close();
   });
 

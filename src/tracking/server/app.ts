@@ -12,7 +12,7 @@ import { pageRoutes } from "./page-routes.ts";
 import type { ApiContext, ApiRoute } from "./route.ts";
 import { experimentRoutes } from "./routes/experiments.ts";
 import { loggedModelRoutes } from "./routes/logged-models.ts";
-import { rangeRoutes } from "./routes/ranges.ts";
+import { pageDataRoutes } from "./routes/page-data.ts";
 import { registryRoutes } from "./routes/registry.ts";
 import { runRoutes } from "./routes/runs.ts";
 
@@ -42,7 +42,7 @@ const apiRoutes: readonly ApiRoute[] = [
   ...runRoutes,
   ...loggedModelRoutes,
   ...registryRoutes,
-  ...rangeRoutes,
+  ...pageDataRoutes,
 ];
 
 /** MLflow's REST API, the artifact proxy and the page, not listening yet. */

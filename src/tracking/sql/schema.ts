@@ -82,6 +82,7 @@ export interface TrackingDatabase {
     model_id: string;
   };
   model_version_tags: { name: string; version: number; key: string; value: string };
+  model_events: { name: string; position: number; time: number; version: number; kind: string; value: string };
   schema_migrations: { version: number; name: string; applied_at: number };
 }
 
@@ -295,6 +296,20 @@ export const migrations: readonly Migration[] = [
         value TEXT NOT NULL,
         PRIMARY KEY (name, version, key),
         FOREIGN KEY (name, version) REFERENCES model_versions ON DELETE CASCADE ON UPDATE CASCADE
+      ) STRICT, WITHOUT ROWID`,
+    ],
+  },
+  {
+    name: "what happened to model versions",
+    statements: [
+      `CREATE TABLE model_events (
+        name TEXT NOT NULL REFERENCES registered_models ON DELETE CASCADE ON UPDATE CASCADE,
+        position INTEGER NOT NULL,
+        time INTEGER NOT NULL,
+        version INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        value TEXT NOT NULL,
+        PRIMARY KEY (name, position)
       ) STRICT, WITHOUT ROWID`,
     ],
   },

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { PipelineError } from "../../base/errors.ts";
 import { storageError } from "../../base/storage-error.ts";
+import type { ModelEvent } from "../registry.ts";
 import { defaultStorePath, type TrackingStore } from "../store.ts";
 import type { MetricRange } from "../types.ts";
 import { checkBatch, invalid } from "../validation.ts";
@@ -9,17 +10,21 @@ import { type Connection, messageOf } from "./dialect.ts";
 import * as experiments from "./experiments.ts";
 import * as history from "./history.ts";
 import * as loggedModels from "./logged-models.ts";
+import * as versions from "./model-versions.ts";
 import { connectPostgresql } from "./postgresql.ts";
 import * as registry from "./registry.ts";
+import { getModelHistory } from "./registry-history.ts";
 import * as runs from "./runs.ts";
 import { searchRuns } from "./search-runs.ts";
 import type { Session, WriteSession } from "./session.ts";
 import { connectSqlite } from "./sqlite.ts";
 
-/** A store that can also say what its metrics' ranges are. */
+/** A store that can also say what MLflow's API has no words for. */
 export interface SqlStore extends TrackingStore {
   /** Of all metrics of these runs. */
   getMetricRanges(runIds: readonly string[]): Promise<readonly MetricRange[]>;
+  /** What happened to the versions of a registered model, the newest first. */
+  getModelHistory(name: string): Promise<readonly ModelEvent[]>;
 }
 
 export interface SqlStoreOptions {
@@ -122,17 +127,19 @@ export async function openSqlStore({
     deleteAlias: (name, alias) => write((s) => registry.deleteAlias(s, name, alias)),
     getModelVersionByAlias: (name, alias) => read((s) => registry.getModelVersionByAlias(s, name, alias)),
     getLatestVersions: (name, stages = []) => read((s) => registry.getLatestVersions(s, name, stages)),
-    createModelVersion: (name, init) => write((s) => registry.createModelVersion(s, name, init)),
-    getModelVersion: (name, version) => read((s) => registry.getModelVersion(s, name, version)),
+    createModelVersion: (name, init) => write((s) => versions.createModelVersion(s, name, init)),
+    getModelVersion: (name, version) => read((s) => versions.getModelVersion(s, name, version)),
     updateModelVersion: (name, version, description) =>
-      write((s) => registry.updateModelVersion(s, name, { version, description })),
-    transitionStage: (name, version, change) => write((s) => registry.transitionStage(s, name, { version, ...change })),
-    deleteModelVersion: (name, version) => write((s) => registry.deleteModelVersion(s, name, version)),
-    getDownloadUri: (name, version) => read((s) => registry.getDownloadUri(s, name, version)),
-    searchModelVersions: (search = {}) => read((s) => registry.searchModelVersions(s, search)),
-    setModelVersionTag: (name, version, tag) => write((s) => registry.setModelVersionTag(s, name, { version, tag })),
+      write((s) => versions.updateModelVersion(s, name, { version, description })),
+    transitionStage: (name, version, change) => write((s) => versions.transitionStage(s, name, { version, ...change })),
+    deleteModelVersion: (name, version) => write((s) => versions.deleteModelVersion(s, name, version)),
+    getDownloadUri: (name, version) => read((s) => versions.getDownloadUri(s, name, version)),
+    searchModelVersions: (search = {}) => read((s) => versions.searchModelVersions(s, search)),
+    setModelVersionTag: (name, version, tag) => write((s) => versions.setModelVersionTag(s, name, { version, tag })),
     deleteModelVersionTag: (name, version, key) =>
-      write((s) => registry.deleteModelVersionTag(s, name, { version, key })),
+      write((s) => versions.deleteModelVersionTag(s, name, { version, key })),
+
+    getModelHistory: (name) => read((s) => getModelHistory(s, name)),
 
     close,
     [Symbol.asyncDispose]: close,

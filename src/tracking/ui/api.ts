@@ -57,6 +57,15 @@ export interface ModelVersion {
   readonly tags?: readonly Pair[];
 }
 
+export interface ModelEvent {
+  /** Milliseconds since 1970. */
+  readonly time: number;
+  readonly version: string;
+  readonly kind: "created" | "stage" | "alias set" | "alias removed" | "deleted";
+  /** The stage or the alias. */
+  readonly value: string;
+}
+
 export interface Point {
   readonly step: number;
   /** In milliseconds since 1970. */

@@ -1,5 +1,5 @@
 import { useContext, useState } from "preact/hooks";
-import { call, type ModelVersion, type RegisteredModel } from "../api.ts";
+import { call, type ModelEvent, type ModelVersion, type RegisteredModel } from "../api.ts";
 import { Empty, Table } from "../fields.tsx";
 import { time } from "../format.ts";
 import { ReportContext } from "../report.ts";
@@ -8,9 +8,15 @@ import { useWork } from "../work.ts";
 
 const champion = "champion";
 
+interface Found {
+  readonly model: RegisteredModel;
+  readonly versions: readonly ModelVersion[];
+  readonly events: readonly ModelEvent[];
+}
+
 /** The versions of one registered model, and what they are called. */
 export function ModelView({ name }: { name: string }) {
-  const [found, setFound] = useState<{ model: RegisteredModel; versions: readonly ModelVersion[] }>();
+  const [found, setFound] = useState<Found>();
   const [changes, setChanges] = useState(0);
   const report = useContext(ReportContext);
   useWork(
@@ -27,7 +33,8 @@ export function ModelView({ name }: { name: string }) {
         { filter: `name = "${name}"`, max_results: 1000, order_by: "version_number DESC" },
         signal,
       );
-      setFound({ model, versions });
+      const { events } = await call<{ events: ModelEvent[] }>("GET", "registered-models/get-history", { name }, signal);
+      setFound({ model, versions, events });
     },
     [name, changes],
   );
@@ -37,7 +44,7 @@ export function ModelView({ name }: { name: string }) {
       .then(() => report(undefined), report)
       .finally(() => setChanges((count) => count + 1));
   };
-  const { model, versions } = found;
+  const { model, versions, events } = found;
   const aliasesOf = (version: string) =>
     (model.aliases ?? []).filter((one) => String(one.version) === String(version)).map(({ alias }) => alias);
   return (
@@ -55,6 +62,16 @@ export function ModelView({ name }: { name: string }) {
         <Table
           heads={["Version", "Aliases", "Promote", "Run", "Stage", "Created", "Description"]}
           rows={versions.map((version) => rowOf(version, aliasesOf(version.version), change))}
+        />
+      )}
+      <h2>History</h2>
+      {events.length === 0 ? (
+        <p class="muted">nothing yet</p>
+      ) : (
+        <Table
+          id="history"
+          heads={["When", "Version", "What"]}
+          rows={events.map(({ time: at, version, kind, value }) => [time(at), version, `${kind} ${value}`.trim()])}
         />
       )}
       <p class="muted">
