@@ -51,6 +51,16 @@ export function Empty({ title, children }: { title: string; children: ComponentC
   );
 }
 
+/** A place for what is wider than the page, to be moved sideways. */
+export function Scroller({ label, children }: { label: string; children: ComponentChildren }) {
+  return (
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: what is scrolled has to be reached by keyboard
+    <section class="scroll" aria-label={label} tabIndex={0}>
+      {children}
+    </section>
+  );
+}
+
 interface TableProps {
   readonly heads: readonly string[];
   readonly rows: readonly (readonly ComponentChildren[])[];
@@ -60,7 +70,7 @@ interface TableProps {
 /** A table of rows of cells. */
 export function Table({ heads, rows, id }: TableProps) {
   return (
-    <div class="scroll">
+    <Scroller label={`Table: ${heads.filter(Boolean).join(", ")}`}>
       <table class="plain" id={id}>
         <thead>
           <tr>
@@ -81,6 +91,6 @@ export function Table({ heads, rows, id }: TableProps) {
           ))}
         </tbody>
       </table>
-    </div>
+    </Scroller>
   );
 }

@@ -1,5 +1,5 @@
 import { useState } from "preact/hooks";
-import { Toggle } from "../fields.tsx";
+import { Scroller, Toggle } from "../fields.tsx";
 import { number } from "../format.ts";
 import type { Run } from "../runs/run.ts";
 
@@ -30,7 +30,7 @@ export function Differences({ runs, paramKeys, metricKeys, total }: DifferencesP
           </span>
         ) : null}
       </div>
-      <div class="scroll">
+      <Scroller label="Table of differences">
         <table class="plain" id="differences">
           <thead>
             <tr>
@@ -60,7 +60,7 @@ export function Differences({ runs, paramKeys, metricKeys, total }: DifferencesP
               ))}
           </tbody>
         </table>
-      </div>
+      </Scroller>
     </div>
   );
 }
