@@ -1,7 +1,7 @@
 // Successive halving with TPE against random search at equal compute: sweeps of a small network on CIFAR-10.
 // CIFAR_SOURCE names the images.
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -42,6 +42,7 @@ const strategies = {
 };
 
 function sweep(settings, { seed, teraflops, images, keep }) {
+  if (keep !== undefined) mkdirSync(keep, { recursive: true });
   const cwd = mkdtempSync(join(keep ?? tmpdir(), "bench-tuning-"));
   try {
     const data = `dataset.data_dir=${join(tmpdir(), "bench-tuning-data")}`;

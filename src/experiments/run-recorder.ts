@@ -1,5 +1,8 @@
 import type { Config } from "../config/schema.ts";
 import { readBundle } from "../inference/bundle.ts";
+import { normalise } from "../inference/preprocess.ts";
+import { sampleImages } from "../inference/sample-images.ts";
+import { tensor } from "../tensor/tensor.ts";
 import { modelFiles } from "../tracking/mlflow-model.ts";
 import type { RunLogger } from "../tracking/run-logger.ts";
 import type { TrainEvent } from "../training/events.ts";
@@ -125,13 +128,17 @@ export function evaluationFigures(evaluation: Evaluation): Readonly<Record<strin
 }
 
 async function recordModel(logger: RunLogger, config: Config, directory: string): Promise<void> {
-  const { metadata } = await readBundle(directory, { check: "metadata" });
+  const bundle = await readBundle(directory, { check: "metadata" });
+  const { metadata } = bundle;
   const { height, width } = metadata.preprocessing;
+  const { images } = await sampleImages(bundle);
+  const first = tensor("uint8", [1, 3, height, width], images.slice(0, 3 * height * width));
   logger.logArtifact("model", { file: directory });
   const files = modelFiles({
     createdAt: new Date(metadata.createdAt),
     runId: logger.runId,
     inputShape: [3, height, width],
+    example: normalise(first, metadata.preprocessing).data,
     classes: metadata.classes.length,
     metadata: { bundle: metadata.name, architecture: metadata.model.architecture },
   });

@@ -6,10 +6,14 @@ export interface ModelFilesOptions {
   readonly runId: string | undefined;
   /** Channels, height, width. */
   readonly inputShape: readonly number[];
+  /** One input of that shape, as an example. */
+  readonly example: Float32Array;
   readonly classes: number;
   readonly metadata: Readonly<Record<string, string>>;
 }
 
+const exampleFile = "input_example.json";
+const servingExampleFile = "serving_input_example.json";
 const requirements = ["mlflow", "numpy", "onnx", "onnxruntime"];
 
 /**
@@ -17,7 +21,8 @@ const requirements = ["mlflow", "numpy", "onnx", "onnxruntime"];
  * mlflow.onnx.load_model and mlflow.pyfunc.load_model take it.
  */
 export function modelFiles(options: ModelFilesOptions): Readonly<Record<string, string>> {
-  const { createdAt, runId, inputShape, classes, metadata } = options;
+  const { createdAt, runId, inputShape, example, classes, metadata } = options;
+  const inputs = { images: [nested(example, inputShape)] };
   const tensor = (name: string, shape: readonly number[]): string =>
     JSON.stringify([{ name, type: "tensor", "tensor-spec": { dtype: "float32", shape: [-1, ...shape] } }]);
   const model = {
@@ -33,11 +38,18 @@ export function modelFiles(options: ModelFilesOptions): Readonly<Record<string, 
     },
     metadata,
     ...(runId === undefined ? {} : { run_id: runId }),
+    saved_input_example_info: {
+      artifact_path: exampleFile,
+      type: "ndarray",
+      serving_input_path: servingExampleFile,
+    },
     signature: { inputs: tensor("images", inputShape), outputs: tensor("logits", [classes]), params: null },
     utc_time_created: createdAt.toISOString().replace("T", " ").replace("Z", "000"),
   };
   return {
     MLmodel: stringify(model, { lineWidth: 0 }),
+    [exampleFile]: JSON.stringify(inputs),
+    [servingExampleFile]: JSON.stringify({ inputs }),
     "requirements.txt": `${requirements.join("\n")}\n`,
     "conda.yaml": stringify({
       name: "mlflow-env",
@@ -50,4 +62,13 @@ export function modelFiles(options: ModelFilesOptions): Readonly<Record<string, 
       dependencies: ["-r requirements.txt"],
     }),
   };
+}
+
+type Nested = number | readonly Nested[];
+
+/** Values in lists of lists, as JSON has tensors; six digits are what a float32 is worth in text that people may read. */
+function nested(values: Float32Array, [length, ...inner]: readonly number[]): Nested {
+  if (length === undefined) return Number(values[0]!.toPrecision(6));
+  const size = values.length / length;
+  return Array.from({ length }, (_, i) => nested(values.subarray(i * size, (i + 1) * size), inner));
 }

@@ -121,11 +121,13 @@ describe("cifar train", () => {
     expect((await readdir(join(artifacts, "model"))).sort()).toEqual([
       "MLmodel",
       "conda.yaml",
+      "input_example.json",
       "metadata.json",
       "model.onnx",
       "python_env.yaml",
       "requirements.txt",
       "sample.safetensors",
+      "serving_input_example.json",
       "weights.safetensors",
     ]);
   });

@@ -146,10 +146,14 @@ describe.skipIf(python === undefined)(python === undefined ? mlflowMissing : "ou
       const session = await InferenceSession.create(tiny);
       const [input] = session.inputMetadata;
       const shape = (input as { readonly shape: readonly (number | string)[] }).shape.slice(1).map(Number);
+      const size = shape.reduce((a, b) => a * b, 1);
+      // The example is the first of the two images that are predicted below.
+      const values = Float32Array.from({ length: 2 * size }, (_, i) => Math.sin(i));
       const files = modelFiles({
         createdAt: new Date(),
         runId: outbox.runId,
         inputShape: shape,
+        example: values.slice(0, size),
         classes: 10,
         metadata: {},
       });
@@ -160,7 +164,6 @@ describe.skipIf(python === undefined)(python === undefined ? mlflowMissing : "ou
       const { runId } = outbox;
       await outbox.close();
 
-      const values = Float32Array.from({ length: 2 * shape.reduce((a, b) => a * b, 1) }, (_, i) => Math.sin(i));
       const feeds = { [session.inputNames[0]!]: new Tensor("float32", values, [2, ...shape]) };
       const ours = Object.values(await session.run(feeds))[0]!;
       const program = [
@@ -170,6 +173,9 @@ describe.skipIf(python === undefined)(python === undefined ? mlflowMissing : "ou
         "    answer = mlflow.pyfunc.load_model(uri).predict(values)",
         "    print(json.dumps(np.asarray(list(answer.values())[0]).reshape(-1).tolist()))",
         "assert mlflow.onnx.load_model(sys.argv[1]).graph.node",
+        "example = mlflow.models.Model.load(sys.argv[1]).load_input_example(sys.argv[1])['images']",
+        "assert example.dtype == np.float32 and np.abs(example - values[:1]).max() < 1e-6",
+        "mlflow.models.validate_serving_input(sys.argv[1], open(mlflow.artifacts.download_artifacts(sys.argv[1] + '/serving_input_example.json')).read())",
       ].join("\n");
       // Not the blocking form: our server answers in this very thread.
       const { stdout: out } = await promisify(execFile)(

@@ -95,6 +95,10 @@ describe.skipIf(executablePath === undefined)(
       const answer = await fetch(`${server.url}/api/2.0/mlflow/metrics/get-history?${query}`);
       return (await answer.json()) as Awaited<ReturnType<typeof history>>;
     }
+    async function putArtifact(run: string, path: string, value: unknown): Promise<void> {
+      const url = `${server.url}/api/2.0/mlflow-artifacts/artifacts/1/${run}/artifacts/${path}`;
+      expect((await fetch(url, { method: "PUT", body: JSON.stringify(value) })).status).toBe(200);
+    }
     const names = (page: Page) => page.locator(".grid-row:not(.head) a").allTextContents();
 
     it("sorts, filters and shows the largest values", async () => {
@@ -209,13 +213,29 @@ describe.skipIf(executablePath === undefined)(
       await page.getByText("No artifacts").waitFor();
     });
 
+    it("shows what one has to know of a run's model", async () => {
+      const run = ids[1]!;
+      await putArtifact(run, "confusion_matrix.json", { classes: ["cat", "dog"], confusion: [[8, 2], [1, 9]] });
+      await putArtifact(run, "model/metadata.json", {
+        name: "resnet9_trainer_1",
+        createdAt: "2026-01-02T03:04:05Z",
+        model: { architecture: "resnet9", parameterCount: 6_573_130 },
+        classes: ["cat", "dog"],
+        preprocessing: { height: 32, width: 32, resize: "bilinear", mean: [0.5, 0.5, 0.5], std: [0.2, 0.2, 0.2] },
+        dataset: { name: "cifar10", synthetic: false, digest: "sha256:abc" },
+        metrics: { test: { accuracy: 0.85, loss: 0.4, macroF1: 0.849 } },
+        calibration: { temperature: 1.25 },
+        training: { seed: 7, epochs: 9 },
+      });
+      const page = await open(`runs/${run}?tab=model`);
+      await page.getByText("resnet9, 6,573,130 parameters").waitFor();
+      await page.getByRole("row", { name: "test 0.85 0.4 0.849" }).waitFor();
+      await page.getByRole("row", { name: "cat 10 0.8 0.88889 dog (2)" }).waitFor();
+    });
+
     it("shows a sweep while it runs: trials, the best so far, parallel coordinates, in the end what matters", async () => {
       const sweep = simulatedSweep();
-      const put = async (name: string, value: unknown): Promise<void> => {
-        const url = `${server.url}/api/2.0/mlflow-artifacts/artifacts/1/${swept}/artifacts/tuning/${name}`;
-        const { status } = await fetch(url, { method: "PUT", body: JSON.stringify(value) });
-        expect(status).toBe(200);
-      };
+      const put = (name: string, value: unknown) => putArtifact(swept, `tuning/${name}`, value);
       await put("state.json", studyState(sweep(6)));
       const page = await open(`runs/${swept}?tab=sweep`);
       await page.getByText("6 trials (1 running, 5 complete)").waitFor();

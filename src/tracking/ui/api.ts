@@ -49,6 +49,7 @@ export interface RegisteredModel {
 }
 
 export interface ModelVersion {
+  readonly name: string;
   readonly version: string;
   readonly run_id?: string;
   readonly current_stage?: string;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { complete, fieldName, type KnownFields } from "./filter-completion.ts";
+import { complete, fieldName, isWhole, type KnownFields } from "./filter-completion.ts";
 
 const known: KnownFields = {
   fields: ["metrics.val_accuracy", "metrics.val_loss", "params.model.name", "tags.`my note`"],
@@ -45,6 +45,15 @@ describe("complete", () => {
     expect(at("attributes.run_id IN ('a', 'b') |").proposals).toEqual(["AND"]);
     expect(at("attributes.run_id NOT IN ('a', |").proposals).toEqual([]);
     expect(at("metrics.val_loss<1 AND params.m|").taken).toBe("metrics.val_loss<1 AND params.model.name");
+  });
+});
+
+describe("isWhole", () => {
+  it("tells a filter that can be asked from one that is being typed", () => {
+    for (const text of ["", "metrics.a > 1", "tags.a IS NULL", "metrics.a > 1 AND params.b = 'c d'", "a IN ('b', 'c')"])
+      expect(isWhole(text), text).toBe(true);
+    for (const text of ["metrics.a", "metrics.a >", "metrics.a > 1 AND", "tags.a IS NOT", "a IN ('b',"])
+      expect(isWhole(text), text).toBe(false);
   });
 });
 

@@ -27,7 +27,7 @@ export const attributes = [
 
 /** What may come next in a filter of MLflow's grammar: a comparison is a field, a comparator and a value, AND joins them. */
 export function complete(text: string, caret: number, known: KnownFields): Completion {
-  const words = [...text.slice(0, caret).matchAll(/(?:[^\s'"`=<>!]|`[^`]*`?|"[^"]*"?)+|'[^']*'?|[=<>!]+/g)];
+  const words = wordsOf(text.slice(0, caret));
   const last = words.at(-1);
   const isTyped = last !== undefined && last.index + last[0].length === caret;
   const typed = isTyped ? last[0] : "";
@@ -45,6 +45,15 @@ export function complete(text: string, caret: number, known: KnownFields): Compl
     .sort((a, b) => Math.min(rank(a), 1) - Math.min(rank(b), 1))
     .slice(0, maxProposals);
   return { from: caret - typed.length, to: caret, proposals };
+}
+
+function wordsOf(text: string): readonly RegExpExecArray[] {
+  return [...text.matchAll(/(?:[^\s'"`=<>!]|`[^`]*`?|"[^"]*"?)+|'[^']*'?|[=<>!]+/g)];
+}
+
+/** Whether a filter is empty or ends with a whole comparison: one that does not is still being typed. */
+export function isWhole(text: string): boolean {
+  return text.trim() === "" || readUpTo(wordsOf(text).map(([word]) => word)).expected === "join";
 }
 
 type Expected = "field" | "comparator" | "value" | "join";

@@ -5,7 +5,7 @@ import { ReportContext } from "../report.ts";
 import type { Run } from "../runs/run.ts";
 import { useSettled, useTicks, useWork } from "../work.ts";
 import { columnsOf, isMetricColumn, keysOf } from "./columns.ts";
-import { fieldName, type KnownFields } from "./filter-completion.ts";
+import { fieldName, isWhole, type KnownFields } from "./filter-completion.ts";
 import { FilterField } from "./filter-field.tsx";
 import { useMetricValues } from "./metric-values.ts";
 import { rowsOf, sortRuns } from "./rows.ts";
@@ -18,6 +18,8 @@ const maxRuns = 10_000;
 const maxLiveRuns = 500;
 const refreshMs = 5000;
 const typingMs = 400;
+/** A filter in the middle of a comparison is refused only when nothing more comes. */
+const thinkingMs = 2000;
 
 /** The runs of an experiment: a table to filter, sort, group and choose from. */
 export function RunsSection({ experiment, query }: { experiment: Experiment; query: URLSearchParams }) {
@@ -27,7 +29,7 @@ export function RunsSection({ experiment, query }: { experiment: Experiment; que
   const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
   const [live, setLive] = useState(true);
   const [changes, setChanges] = useState(0);
-  const filter = useSettled(settings.filter, typingMs);
+  const filter = useSettled(settings.filter, isWhole(settings.filter) ? typingMs : thinkingMs);
   const step = useSettled(settings.step, typingMs);
   const { runs, complete } = useRuns({ experiment: id, filter, settings, live, changes });
   useEffect(() => keepSettings(id, { ...settings, filter, step }), [id, settings, filter, step]);

@@ -6,20 +6,30 @@ import { colourOf } from "../charts/colours.ts";
 import { Empty } from "../fields.tsx";
 import { duration, time } from "../format.ts";
 import { link, showInAddress } from "../route.ts";
+import { ModelCard } from "../runs/model-card.tsx";
 import { elapsed, isSystemMetric, type Run } from "../runs/run.ts";
 import { RunOverview } from "../runs/run-overview.tsx";
 import { SweepPanel } from "../sweep/sweep-panel.tsx";
 import { useTicks, useWork } from "../work.ts";
 
 const refreshMs = 3000;
-const parts = { overview: "Overview", sweep: "Sweep", metrics: "Metrics", system: "System", artifacts: "Artifacts" };
+const parts = {
+  overview: "Overview",
+  sweep: "Sweep",
+  metrics: "Metrics",
+  system: "System",
+  model: "Model",
+  artifacts: "Artifacts",
+};
 type Part = keyof typeof parts;
+/** Parts that only some runs have, and the files by which they are known. */
+const marks: Partial<Record<Part, string>> = { sweep: "tuning/state.json", model: "model/metadata.json" };
 
 /** One run: what it was given, what it reached, its curves and files. */
 export function RunView({ id, tab }: { id: string; tab: string }) {
   const [run, setRun] = useState<Run>();
   const [experiment, setExperiment] = useState<Experiment>();
-  const [isSweep, setIsSweep] = useState(false);
+  const [own, setOwn] = useState<ReadonlySet<Part>>(new Set());
   const [chosen, setChosen] = useState(tab);
   const live = run?.status === "RUNNING";
   const ticks = useTicks(refreshMs, live);
@@ -27,8 +37,11 @@ export function RunView({ id, tab }: { id: string; tab: string }) {
     async (signal) => {
       const next = await getRun(id);
       if (signal.aborted) return;
-      // A search starts before it has told anything: the tab comes when there is something to see.
-      if (!isSweep) setIsSweep(await hasSweep(id));
+      // A sweep starts before it has told anything, and a model comes last: the tab is there when there is something to see.
+      const missing = (Object.keys(marks) as Part[]).filter((part) => !own.has(part));
+      const come = await Promise.all(missing.map(async (part) => ((await hasFile(id, marks[part]!)) ? [part] : [])));
+      if (signal.aborted) return;
+      if (come.flat().length > 0) setOwn(new Set([...own, ...come.flat()]));
       setRun(next);
     },
     [id, ticks],
@@ -42,7 +55,7 @@ export function RunView({ id, tab }: { id: string; tab: string }) {
     [run?.experiment],
   );
   if (run === undefined) return <p class="muted">Loading …</p>;
-  const names = (Object.keys(parts) as Part[]).filter((name) => name !== "sweep" || isSweep);
+  const names = (Object.keys(parts) as Part[]).filter((name) => !(name in marks) || own.has(name));
   const open = names.find((name) => name === chosen) ?? "overview";
   const choose = (name: Part) => {
     setChosen(name);
@@ -88,6 +101,8 @@ function RunPart({ part, run, live }: { part: Part; run: Run; live: boolean }) {
       return <RunOverview run={run} />;
     case "sweep":
       return <SweepPanel runId={run.id} live={live} />;
+    case "model":
+      return <ModelCard runId={run.id} />;
     case "artifacts":
       return <ArtifactBrowser runId={run.id} />;
     case "metrics":
@@ -128,7 +143,7 @@ function RunFacts({ run, experiment }: { run: Run; experiment: string }) {
   );
 }
 
-async function hasSweep(runId: string): Promise<boolean> {
-  const files = await listArtifacts(runId, "tuning").catch(() => []);
-  return files.some(({ path }) => path === "tuning/state.json");
+async function hasFile(runId: string, wanted: string): Promise<boolean> {
+  const files = await listArtifacts(runId, wanted.slice(0, wanted.indexOf("/"))).catch(() => []);
+  return files.some(({ path }) => path === wanted);
 }
