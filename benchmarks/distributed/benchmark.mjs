@@ -12,7 +12,7 @@ export const options = {
   repeats: { type: "string", default: "10", description: "sums of each size in a turn" },
   models: { type: "string", default: "resnet9", description: "networks of the scaling part" },
   images: { type: "string", default: "64", description: "images of each rank in a step" },
-  python: { type: "string", description: "a Python with torch; else BENCH_PYTHON, else python3" },
+  python: { type: "string", description: "a Python with torch and mpi4py; else BENCH_PYTHON, else python3" },
 };
 
 const here = (file) => fileURLToPath(new URL(file, import.meta.url));
@@ -42,6 +42,9 @@ export async function run(values, print) {
           { name: "2 ranks", ranks: 2, settings: [] },
           { name: "2 ranks, backward in 2 parts", ranks: 2, settings: ["distributed.backward_parts=2"] },
           { name: "2 ranks, batch norm over all", ranks: 2, settings: ["distributed.sync_batch_norm=true"] },
+          { name: "2 ranks, float16 gradients", ranks: 2, settings: ["distributed.compression=float16"] },
+          { name: "2 ranks, exchange each 4 steps", ranks: 2, settings: ["distributed.local_steps=4"] },
+          { name: "4 ranks", ranks: 4, settings: [] },
         ],
       });
       print(`\n${model}, one thread and ${values.images} images in each rank: ms a step (median)`);
@@ -67,10 +70,23 @@ function compare(plan, { rounds, python, print }) {
       JSON.stringify({ transport, algorithm: "auto", ...more, ...plan }),
     ],
   });
+  const openMpi = (btl) => ["mpirun.openmpi", "--mca", "btl", `${btl},self`];
+  const mpich = ["mpirun.mpich"];
+  const own = (name, mpirun, { abi, flags = [] }) => ({
+    name,
+    command: [
+      ...[...privateNetwork, "env", `MPI4PY_MPIABI=${abi}`, ...mpirun, ...flags, "-n", `${plan.worldSize}`],
+      ...[python, here("mpi.py"), JSON.stringify(plan)],
+    ],
+  });
+  const openMpiFlags = ["--allow-run-as-root", "--oversubscribe", "--bind-to", "none"];
   const contestants = [
-    ours("tcp", "tcp"),
-    ours("mpi (Open MPI)", "mpi", { mpirun: ["mpirun.openmpi", "--mca", "btl", "vader,self"] }),
-    ours("mpi (MPICH)", "mpi", { mpirun: ["mpirun.mpich"] }),
+    ours("ours, tcp", "tcp"),
+    ours("ours, Open MPI", "mpi", { mpirun: openMpi("vader") }),
+    own("Open MPI itself", openMpi("vader"), { abi: "openmpi", flags: openMpiFlags }),
+    own("Open MPI over tcp", openMpi("tcp"), { abi: "openmpi", flags: openMpiFlags }),
+    ours("ours, MPICH", "mpi", { mpirun: mpich }),
+    own("MPICH itself", mpich, { abi: "mpich" }),
     { name: "torch gloo", command: [python, here("gloo.py"), JSON.stringify(plan)] },
   ];
   const times = contestants.map(() => Object.fromEntries(plan.sizes.map((mb) => [mb, []])));
@@ -101,12 +117,12 @@ function compare(plan, { rounds, python, print }) {
       rows.push({ name, mb, ms, gbPerSecond });
       const spread = `${ms.lowerQuartile.toFixed(2)} to ${ms.upperQuartile.toFixed(2)}`;
       print(
-        `  ${name.padEnd(16)} ${`${mb} MiB`.padStart(7)} ${ms.median.toFixed(2).padStart(8)}  (${spread})  ${gbPerSecond.toFixed(2)}`,
+        `  ${name.padEnd(18)} ${`${mb} MiB`.padStart(7)} ${ms.median.toFixed(2).padStart(8)}  (${spread})  ${gbPerSecond.toFixed(2)}`,
       );
     }
   }
   const largest = Math.max(...plan.sizes);
   const of = (name) => rows.find((row) => row.name === name && row.mb === largest)?.ms.median;
-  const ratio = of("torch gloo") === undefined || of("tcp") === undefined ? null : of("torch gloo") / of("tcp");
+  const ratio = of("torch gloo") === undefined || of("ours, tcp") === undefined ? null : of("torch gloo") / of("ours, tcp");
   return { rows, ratio };
 }

@@ -67,6 +67,21 @@ const supportRules: readonly SupportRule[] = [
     supported: (value, { distributed }) => value !== "nccl" || !distributed.use_distributed,
     possible: "gloo (over TCP) or mpi: nccl needs NVIDIA GPUs and a library that is not part of this program",
   },
+  {
+    key: "distributed.compression",
+    supported: (value, { distributed }) => value === "none" || distributed.backend !== "mpi",
+    possible: "none with the backend mpi, which has no float16 numbers to sum",
+  },
+  {
+    key: "distributed.local_steps",
+    supported: (value, { distributed }) => value === 1 || !distributed.sync_batch_norm,
+    possible: "1 with distributed.sync_batch_norm, for which all processes have to take each step together",
+  },
+  {
+    key: "training.gradient_accumulation",
+    supported: (value, { training }) => training.batch_size % Number(value) === 0,
+    possible: "a divisor of training.batch_size",
+  },
   offOnly("distributed.use_gpu"),
 ];
 

@@ -26,6 +26,33 @@ export interface ImageBatch extends Batch {
   readonly augmentation: Named<Tensor<"float32">>;
 }
 
+/** Equal parts of a batch, one after the other; they lie in its memory. */
+export function divideBatch(batch: Batch, parts: number): readonly Batch[] {
+  if (parts === 1) return [batch];
+  const size = batch.labels.shape[0]! / parts;
+  return Array.from({ length: parts }, (_, part) => {
+    const rowsOf = <T extends Tensor>(whole: T): T => {
+      const [rows, ...rest] = whole.shape;
+      // What is drawn once for the whole batch.
+      if (rows !== size * parts) return whole;
+      const length = whole.data.length / parts;
+      return { ...whole, shape: [size, ...rest], data: whole.data.subarray(part * length, (part + 1) * length) };
+    };
+    const { step, labels, images, features, augmentation } = batch;
+    return {
+      step,
+      labels: rowsOf(labels),
+      ...(images === undefined ? {} : { images: rowsOf(images) }),
+      ...(features === undefined ? {} : { features: rowsOf(features) }),
+      ...(augmentation === undefined
+        ? {}
+        : {
+            augmentation: Object.fromEntries(Object.entries(augmentation).map(([name, value]) => [name, rowsOf(value)])),
+          }),
+    };
+  });
+}
+
 /** Where batches come from; they depend on (seed, epoch, step) alone. Epochs count from 0. */
 export interface BatchSource<Item extends Batch = Batch> {
   readonly stepsPerEpoch: number;

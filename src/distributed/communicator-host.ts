@@ -70,7 +70,7 @@ export async function startCommunicatorHost(
       case "group":
         return nextGroup();
       case "allReduce":
-        return open().allReduce(call.data);
+        return open().allReduce(call.data, call.residual);
       case "broadcast":
         return open().broadcast(call.data, call.root);
       case "allGather":

@@ -21,7 +21,7 @@ export interface GroupDescription {
 /** What the thread that computes asks of the thread that communicates. */
 export type CommunicatorCall =
   | { readonly type: "group" }
-  | { readonly type: "allReduce"; readonly data: Float32Array }
+  | { readonly type: "allReduce"; readonly data: Float32Array; readonly residual?: Float32Array }
   | { readonly type: "broadcast"; readonly data: Uint8Array; readonly root: number }
   | { readonly type: "allGather"; readonly data: Uint8Array }
   | { readonly type: "barrier" }

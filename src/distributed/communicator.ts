@@ -128,12 +128,11 @@ function groupOver({ rank, worldSize, description }: GroupDescription, call: Cal
     worldSize,
     description,
     allocate: (length) => new Float32Array(new SharedArrayBuffer(4 * length)),
-    async allReduce(data) {
-      if (data.buffer instanceof SharedArrayBuffer) return call({ type: "allReduce", data });
-      const shared = new Float32Array(new SharedArrayBuffer(data.byteLength));
-      shared.set(data);
-      await call({ type: "allReduce", data: shared });
-      data.set(shared);
+    async allReduce(data, residual) {
+      const [sum, kept] = [inShared(data), residual === undefined ? undefined : inShared(residual)];
+      await call({ type: "allReduce", data: sum, ...(kept === undefined ? {} : { residual: kept }) });
+      if (sum !== data) data.set(sum);
+      if (kept !== residual) residual?.set(kept!);
     },
     broadcast: (data, root) => call({ type: "broadcast", data, root }),
     allGather: (data) => call({ type: "allGather", data }),
@@ -143,6 +142,14 @@ function groupOver({ rank, worldSize, description }: GroupDescription, call: Cal
     },
     async [Symbol.asyncDispose]() {},
   };
+}
+
+/** The same memory where both threads see it, else a copy. */
+function inShared(data: Float32Array): Float32Array {
+  if (data.buffer instanceof SharedArrayBuffer) return data;
+  const shared = new Float32Array(new SharedArrayBuffer(data.byteLength));
+  shared.set(data);
+  return shared;
 }
 
 function restore({ code, message }: PlainError): PipelineError {

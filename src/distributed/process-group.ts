@@ -12,8 +12,12 @@ export interface ProcessGroup extends AsyncDisposable {
   readonly description: string;
   /** Memory that `allReduce` takes without a copy. */
   allocate(length: number): Float32Array;
-  /** Replaces the elements by their sums over all members: the same bits in each. */
-  allReduce(data: Float32Array): Promise<void>;
+  /**
+   * Replaces the elements by their sums over all members: the same bits in each. With a `residual` of the same length the
+   * numbers travel as float16 (TCP only); what rounding takes away is kept there and added to the next sum.
+   * @throws INVALID_ARGUMENT for a residual where numbers can't be rounded
+   */
+  allReduce(data: Float32Array, residual?: Float32Array): Promise<void>;
   /** The bytes of one member; the others give an empty array. */
   broadcast(data: Uint8Array, root: number): Promise<Uint8Array>;
   /** What each member gives, by rank; lengths may differ. */

@@ -63,10 +63,12 @@ export function secretFrom(env: Environment): string {
 
 /** @throws CONFIG_INVALID where the processes could not have equal parts of each batch */
 export function checkWorldSize({ training }: Config, worldSize: number): void {
-  if (training.batch_size % worldSize === 0) return;
+  const { batch_size: images, gradient_accumulation: parts } = training;
+  if (images % (worldSize * parts) === 0) return;
+  const inParts = parts === 1 ? "" : `, each in ${parts} parts`;
   throw new PipelineError(
     "CONFIG_INVALID",
-    `training.batch_size is ${training.batch_size}, which ${worldSize} processes can't share equally`,
-    { remedy: "make it a multiple of distributed.world_size", details: { worldSize } },
+    `training.batch_size is ${images}, which ${worldSize} processes can't share equally${inParts}`,
+    { remedy: "make it a multiple of distributed.world_size times training.gradient_accumulation", details: { worldSize } },
   );
 }

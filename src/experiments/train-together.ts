@@ -25,7 +25,8 @@ export interface TogetherOptions extends Pick<TrainingContext, "onEvent"> {
  */
 export async function trainTogether(communicator: Communicator, options: TogetherOptions): Promise<TrainingOutcome> {
   const { config, fingerprint, run, finish, onEvent } = options;
-  const { sync_batch_norm: sync, bucket_mb: bucketMb, backward_parts: parts } = config.distributed;
+  const { sync_batch_norm: sync, bucket_mb: bucketMb, backward_parts: parts, compression } = config.distributed;
+  const { local_steps: every, outer_learning_rate: learningRate, outer_momentum: momentum } = config.distributed;
   let checkpoint = options.resume;
   for (;;) {
     const peers = await communicator.nextGroup();
@@ -33,7 +34,10 @@ export async function trainTogether(communicator: Communicator, options: Togethe
       checkpoint = await newestCheckpoint(peers, { checkpoint, fingerprint });
       const result = await run({
         resume: checkpoint,
-        together: { peers, batchNorm: sync ? "all" : "own", bucketSize: bucketMb * 2 ** 18, parts },
+        together: {
+          ...{ peers, batchNorm: sync ? "all" : "own", bucketSize: bucketMb * 2 ** 18, parts, compression },
+          localSteps: every === 1 ? undefined : { every, learningRate, momentum },
+        },
         onEnd: (last) => {
           checkpoint = last;
         },

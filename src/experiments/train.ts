@@ -150,6 +150,7 @@ async function fitOptions(
       model: plan.network,
       optimizer: configuredOptimizer(config, plan, extent),
       batchSize: training.batch_size,
+      accumulation: training.gradient_accumulation,
       images: plan.images,
       labelSmoothing: training.label_smoothing,
       precision: training.use_amp ? "mixed" : "float32",

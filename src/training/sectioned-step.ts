@@ -2,7 +2,7 @@ import type { Executable, Executor } from "../graph/executor.ts";
 import type { Graph } from "../graph/graph.ts";
 import { divide, type Section, type SectionSum } from "../graph/passes/sections.ts";
 import { floatData, type Named, type Tensor } from "../tensor/tensor.ts";
-import type { Peers } from "./peers.ts";
+import type { Compression, Peers } from "./peers.ts";
 
 export interface SectionedOptions {
   readonly executor: Executor;
@@ -11,13 +11,20 @@ export interface SectionedOptions {
   readonly bucketSize?: number | undefined;
   /** Sections of the backward pass, so that the first gradients travel while the others are computed; default 1. */
   readonly parts?: number | undefined;
+  /** Of the gradients of large parameters; default "none". */
+  readonly compression?: Compression | undefined;
+  /** Variables of the same name are those of this executable. */
+  readonly sharing?: Executable | undefined;
 }
+
+/** Fewer numbers than these travel as they are: they are cheap, and losses and counts are among them. */
+const compressedFrom = 4096;
 
 interface CompiledSection extends Section {
   readonly executable: Executable;
   /** Where its sums travel, by arrival. */
-  readonly now: Buckets;
-  readonly late: Buckets;
+  readonly now: readonly Buckets[];
+  readonly late: readonly Buckets[];
 }
 
 /**
@@ -25,7 +32,7 @@ interface CompiledSection extends Section {
  * Late sums are sent bucket by bucket as soon as their section has run, and awaited before the last section.
  */
 export async function compileSections(graph: Graph, options: SectionedOptions): Promise<Executable> {
-  const { executor, peers, parts = 1, bucketSize = 2 ** 20 } = options;
+  const { executor, peers, parts = 1, bucketSize = 2 ** 20, compression = "none", sharing } = options;
   const { sections, summedOutputs } = divide(graph, { parts });
   const compiled: CompiledSection[] = [];
   const close = async (): Promise<void> => {
@@ -33,13 +40,22 @@ export async function compileSections(graph: Graph, options: SectionedOptions): 
   };
   try {
     for (const section of sections) {
-      const executable = await executor.compile(section.graph, compiled[0]?.executable);
-      const bucketsOf = (arrival: SectionSum["arrival"]): Buckets =>
-        new Buckets(
-          section.sums.filter((sum) => sum.arrival === arrival),
-          { peers, bucketSize },
-        );
-      compiled.push({ ...section, executable, now: bucketsOf("now"), late: bucketsOf("late") });
+      const executable = await executor.compile(section.graph, compiled[0]?.executable ?? sharing);
+      const now = section.sums.filter(({ arrival }) => arrival === "now");
+      const late = section.sums.filter(({ arrival }) => arrival === "late");
+      const isLarge = ({ size }: SectionSum) => compression !== "none" && size >= compressedFrom;
+      compiled.push({
+        ...section,
+        executable,
+        now: [new Buckets(now, { peers, bucketSize })],
+        late: [
+          new Buckets(late.filter(isLarge), { peers, bucketSize, compression }),
+          new Buckets(
+            late.filter((sum) => !isLarge(sum)),
+            { peers, bucketSize },
+          ),
+        ],
+      });
     }
   } catch (error) {
     await close();
@@ -60,11 +76,13 @@ export async function compileSections(graph: Graph, options: SectionedOptions): 
         for (const name of Object.keys(graph.outputs)) {
           if (results[name] !== undefined) outputs[name] = results[name];
         }
-        const sums = late.sum(results);
-        // It is awaited below; a failure before that is no unhandled one.
-        sums.catch(() => undefined);
-        arriving.push(sums);
-        Object.assign(values, await now.sum(results));
+        for (const buckets of late) {
+          const sums = buckets.sum(results);
+          // It is awaited below; a failure before that is no unhandled one.
+          sums.catch(() => undefined);
+          arriving.push(sums);
+        }
+        for (const buckets of now) Object.assign(values, await buckets.sum(results));
       }
       for (const sums of arriving) Object.assign(values, await sums);
       for (const [name, sum] of Object.entries(summedOutputs)) {
@@ -87,6 +105,7 @@ export async function compileSections(graph: Graph, options: SectionedOptions): 
 interface BucketOptions {
   readonly peers: Peers;
   readonly bucketSize: number;
+  readonly compression?: Compression;
 }
 
 /** Memory in which the sums of a section lie side by side and travel in pieces. */
@@ -97,13 +116,16 @@ class Buckets {
   readonly #memory: Float32Array;
   /** Where the sums are read: backends take no memory that is shared between threads. */
   readonly #results: Float32Array;
+  /** What compression takes away, for the next sum; it begins with nothing where a step is compiled. */
+  readonly #residual: Float32Array | undefined;
 
-  constructor(sums: readonly SectionSum[], { peers, bucketSize }: BucketOptions) {
+  constructor(sums: readonly SectionSum[], { peers, bucketSize, compression = "none" }: BucketOptions) {
     this.#sums = sums;
     this.#peers = peers;
     this.#bucketSize = bucketSize;
     const length = sums.reduce((total, { size }) => total + size, 0);
     this.#memory = length === 0 ? new Float32Array(0) : peers.allocate(length);
+    this.#residual = compression === "none" || length === 0 ? undefined : peers.allocate(length);
     this.#results = this.#memory.buffer instanceof SharedArrayBuffer ? new Float32Array(length) : this.#memory;
   }
 
@@ -115,7 +137,7 @@ class Buckets {
     let [filled, sent] = [0, 0];
     const send = (): void => {
       const [from, to] = [sent, filled];
-      const bucket = this.#peers.allReduce(this.#memory.subarray(from, to)).then(() => {
+      const bucket = this.#peers.allReduce(this.#memory.subarray(from, to), this.#residual?.subarray(from, to)).then(() => {
         if (this.#results !== this.#memory) this.#results.set(this.#memory.subarray(from, to), from);
       });
       bucket.catch(() => undefined);

@@ -13,8 +13,8 @@ export interface FeedOptions {
   readonly rng: Rng;
   readonly emaDecay?: number | undefined;
   readonly lookahead?: LookaheadOptions | undefined;
-  /** Whose rows of the global batch the graph takes; 0 in a process alone. */
-  readonly rank?: number | undefined;
+  /** Which of the equal parts of the global batch the graph takes, counted from 0; default the first. */
+  readonly part?: number | undefined;
 }
 
 /**
@@ -22,7 +22,7 @@ export interface FeedOptions {
  * uniform numbers. All but the batch follows from the global step (counted from 0) and the seed.
  */
 export function stepFeeds(batch: Batch, globalStep: number, options: FeedOptions): Record<string, Tensor> {
-  const { graph, optimizer, rng, emaDecay, lookahead, rank = 0 } = options;
+  const { graph, optimizer, rng, emaDecay, lookahead, part = 0 } = options;
   const scalars: Record<string, number> = { ...optimizer.scalarsAt(globalStep) };
   if (emaDecay !== undefined) scalars["ema/blend"] = emaBlend(globalStep, emaDecay);
   if (lookahead !== undefined) {
@@ -35,13 +35,14 @@ export function stepFeeds(batch: Batch, globalStep: number, options: FeedOptions
     if (value !== undefined && graph.inputs[name] !== undefined) feeds[name] = value;
   }
   for (const [name, value] of Object.entries(batch.augmentation ?? {})) feeds[`augment/${name}`] = value;
-  for (const [name, value] of Object.entries(scalars)) feeds[name] = scalar(value);
+  for (const [name, value] of Object.entries(scalars))
+    if (graph.inputs[name] !== undefined) feeds[name] = scalar(value);
   for (const [name, { shape }] of Object.entries(graph.inputs)) {
     if (!name.startsWith("uniforms/")) continue;
     const stream = rng.split(name).split(globalStep);
     const numbers = new Float32Array(sizeOf(shape));
-    // The rows of lower ranks come first, so that each row gets the numbers that it would get in one process.
-    for (let i = rank * numbers.length; i > 0; i--) stream.uniform();
+    // The rows of lower parts come first, so that each row gets the numbers that it would get in one piece.
+    for (let i = part * numbers.length; i > 0; i--) stream.uniform();
     // Not Float32Array.from, which takes ten times as long: these are as many as the features of a batch.
     for (let i = 0; i < numbers.length; i++) numbers[i] = stream.uniform();
     feeds[name] = floats(shape, numbers);

@@ -19,8 +19,10 @@ import { type ImagePreparation, type PreparedImages, prepareImages } from "./pre
 export interface StepOptions {
   readonly model: Network;
   readonly optimizer: Optimizer;
-  /** Images in a step. */
+  /** Images in a step, or in each part of one. */
   readonly batchSize: number;
+  /** Parts that a step is computed in, one after the other, to spare memory: their gradients are added up; default 1. */
+  readonly accumulation?: number | undefined;
   /** How images are prepared; a network of features has none. */
   readonly images?: ImagePreparation | undefined;
   readonly labelSmoothing?: number;
@@ -55,8 +57,10 @@ export type WeightAverage = "ema" | "lookahead";
  * in each; an input "stopping" (1 where a process is asked to stop) is summed to an output of that name.
  */
 export function buildTrainStep(options: StepOptions): Graph {
-  const { processes = 1, model } = options;
-  const own = differentiate(options);
+  const { processes = 1, accumulation = 1, model } = options;
+  const part = differentiate(options);
+  const carried = accumulation === 1 ? {} : accumulators(part);
+  const own = accumulation === 1 ? part : withAccumulated(part, carried);
   const sum = (value: Value): Value => (processes === 1 ? value : g.allReduce(value, "late"));
   const stopping = g.input("stopping", "float32", []);
   const gradients = Object.fromEntries(Object.entries(own.gradients).map(([name, value]) => [name, sum(value)]));
@@ -64,7 +68,16 @@ export function buildTrainStep(options: StepOptions): Graph {
   const graph = defineGraph({
     name: `${model.name}-train-step`,
     inputs: [...own.inputs, ...update.scalars, ...(processes === 1 ? [] : [stopping])],
-    variables: update.variables,
+    variables: {
+      ...update.variables,
+      // The next step begins with nothing.
+      ...Object.fromEntries(
+        Object.values(carried).map(({ name, current, layoutLike }) => [
+          name,
+          { current, next: g.filled(current.shape, 0), ...(layoutLike === undefined ? {} : { layoutLike }) },
+        ]),
+      ),
+    },
     outputs: {
       loss: sum(own.loss),
       correct: sum(own.correct),
@@ -73,6 +86,61 @@ export function buildTrainStep(options: StepOptions): Graph {
     },
   });
   return inPrecision(graph, options);
+}
+
+/** Sums that wait for the last part of a step: zero before the first one, so that no checkpoint needs them. */
+export const accumulatedPrefix = "accumulated/";
+
+/**
+ * A part of a step that is not its last: inputs as in the whole step without the scalars. It adds its gradients, its loss and
+ * its count to the variables "accumulated/…", and brings the buffers on. The last part is `buildTrainStep`.
+ */
+export function buildAddStep(options: StepOptions): Graph {
+  const part = differentiate(options);
+  const variables: Record<string, Variable> = {};
+  for (const [name, current] of Object.entries({ ...part.parameters, ...part.buffers }))
+    variables[name] = { current, next: part.nextBuffers[name] ?? current };
+  for (const { name, current, total, layoutLike } of Object.values(accumulators(part)))
+    variables[name] = { current, next: total, ...(layoutLike === undefined ? {} : { layoutLike }) };
+  const graph = defineGraph({
+    name: `${options.model.name}-add-step`,
+    inputs: part.inputs,
+    variables,
+    outputs: { loss: part.loss },
+  });
+  return inPrecision(graph, options);
+}
+
+interface Accumulator {
+  /** Of the variable. */
+  readonly name: string;
+  readonly current: Value<"input">;
+  /** With this part. */
+  readonly total: Value;
+  readonly layoutLike?: string;
+}
+
+/** By parameter; "#loss" and "#correct" for the figures. */
+function accumulators({ gradients: own, loss, correct }: Part): Readonly<Record<string, Accumulator>> {
+  const accumulate = (key: string, value: Value, layoutLike?: string): [string, Accumulator] => {
+    const name = `${accumulatedPrefix}${key}`;
+    const current = g.input(name, "float32", value.shape);
+    return [key, { name, current, total: g.add(current, value), ...(layoutLike === undefined ? {} : { layoutLike }) }];
+  };
+  return Object.fromEntries([
+    ...Object.entries(own).map(([name, value]) => accumulate(name, value, name)),
+    accumulate("#loss", loss),
+    accumulate("#correct", correct),
+  ]);
+}
+
+function withAccumulated(part: Part, carried: Readonly<Record<string, Accumulator>>): Part {
+  return {
+    ...part,
+    gradients: Object.fromEntries(Object.keys(part.gradients).map((name) => [name, carried[name]!.total])),
+    loss: carried["#loss"]!.total,
+    correct: carried["#correct"]!.total,
+  };
 }
 
 /**
@@ -172,12 +240,16 @@ interface Differentiated {
   readonly gradients: Named<Value>;
 }
 
-function differentiate(options: StepOptions): Differentiated & {
+/** Forward and backward of the images that are computed together. */
+interface Part extends Differentiated {
   readonly inputs: readonly Value<"input">[];
   readonly loss: Value;
   readonly correct: Value;
-} {
-  const { model, batchSize, labelSmoothing = 0, reduction = "mean", processes = 1 } = options;
+}
+
+function differentiate(options: StepOptions): Part {
+  const { model, batchSize, labelSmoothing = 0, reduction = "mean", processes = 1, accumulation = 1 } = options;
+  const parts = processes * accumulation;
   const labels = g.input("labels", "int32", [batchSize]);
   const { inputs, x, mixShare } = networkInput(options);
   const {
@@ -189,8 +261,8 @@ function differentiate(options: StepOptions): Differentiated & {
   } = trace(model.module, x, "train", options.normStatistics);
   const mixed = mixShare === undefined ? undefined : { labels: nextInBatch(labels), share: mixShare };
   const ownLoss = crossEntropy(logits, labels, { labelSmoothing, reduction, mixed });
-  // This process's share of the mean over all.
-  const loss = reduction === "sum" || processes === 1 ? ownLoss : g.scale(ownLoss, 1 / processes);
+  // This part's share of the mean over all.
+  const loss = reduction === "sum" || parts === 1 ? ownLoss : g.scale(ownLoss, 1 / parts);
   const trained = trainedParameters(options);
   const lossScale = lossScaleOf(options);
   const scaledGradients = gradients(
@@ -205,7 +277,7 @@ function differentiate(options: StepOptions): Differentiated & {
     buffers,
     nextBuffers,
     gradients: Object.fromEntries(trained.map((name, i) => [name, cotangents[i]!])),
-    loss: reduction === "sum" ? g.scale(loss, 1 / (batchSize * processes)) : loss,
+    loss: reduction === "sum" ? g.scale(loss, 1 / (batchSize * parts)) : loss,
     correct: correctCount(logits, labels),
   };
 }

@@ -85,4 +85,20 @@ describe("several processes train as one", () => {
     const { metrics } = JSON.parse(stdout) as { metrics: { loss: number } };
     expect(Math.abs(metrics.loss - evaluation.loss)).toBeLessThan(1e-5 * evaluation.loss);
   });
+
+  it("with rounded gradients, local steps and batches in parts it is another one, and ends in one model", {
+    timeout: 120_000,
+  }, async () => {
+    const slow = ["distributed.compression=float16", "distributed.local_steps=4", "training.gradient_accumulation=2"];
+    const result = await startTraining({ cwd, settings: [...together, "distributed.world_size=2", ...slow] }).ended;
+    expect(result.error).toBeUndefined();
+    expect(result.losses).toHaveLength(16);
+    expect(largest(result.losses, alone.losses)).toBeGreaterThan(10 * tolerance.firstSteps);
+    expect(result.validation.at(-1)).toBeLessThan(alone.validation[0]!);
+    const evaluation = result.events.find(({ type }) => type === "evaluation")?.metrics as { loss: number };
+    const model = join(cwd, "checkpoints", "models", result.bundle!);
+    const { stdout } = await runCli(["evaluate", "--model", model, "--form", "portable", "--json"], { cwd });
+    const { metrics } = JSON.parse(stdout) as { metrics: { loss: number } };
+    expect(Math.abs(metrics.loss - evaluation.loss)).toBeLessThan(1e-5 * evaluation.loss);
+  });
 });

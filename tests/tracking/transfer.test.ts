@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { openArtifactStore } from "../../src/tracking/artifacts.ts";
 import { openSqlStore } from "../../src/tracking/sql/store.ts";
-import { mlrunsSink, mlrunsSource } from "../../src/tracking/transfer/mlruns.ts";
+import { mlrunsSink } from "../../src/tracking/transfer/mlruns/sink.ts";
+import { mlrunsSource } from "../../src/tracking/transfer/mlruns/source.ts";
 import { storeSink, storeSource, type TransferStore } from "../../src/tracking/transfer/store-transfer.ts";
 import { transfer } from "../../src/tracking/transfer/transfer.ts";
 
@@ -50,6 +51,17 @@ async function fill({ store, artifacts }: TransferStore): Promise<void> {
   await store.deleteRun(gone.info.runId);
   await store.createRegisteredModel("net", { description: "d", tags: [{ key: "t", value: "1" }] });
   await store.createModelVersion("net", { source: `${artifactUri}/model`, runId, tags: [{ key: "v", value: "1" }] });
+  const logged = await store.createLoggedModel(experimentId, {
+    ...{ name: "logged", modelType: "onnx", sourceRunId: runId },
+    ...{ params: [{ key: "width", value: "2" }], tags: [{ key: "k", value: "v" }] },
+  });
+  await artifacts.write(logged.artifactUri, "deep/model.onnx", new Uint8Array([7]));
+  const measured = { key: "of model", value: 0.5, step: 3, timestamp: 9, modelId: logged.modelId };
+  await store.logBatch(runId, { metrics: [measured, { ...measured, ...{ datasetName: "c", datasetDigest: "d" } }] });
+  await store.logOutputs(runId, [{ modelId: logged.modelId, step: 3 }]);
+  await store.logInputs(parent.info.runId, { modelIds: [logged.modelId] });
+  await store.finalizeLoggedModel(logged.modelId, "LOGGED_MODEL_READY");
+  await store.createModelVersion("net", { source: `models:/${logged.modelId}`, runId, modelId: logged.modelId });
   await store.setAlias("net", { alias: "champion", version: "1" });
   await store.transitionStage("net", "1", { stage: "Production", archiveExisting: "no" });
 }
@@ -92,16 +104,31 @@ async function contents({ store, artifacts }: TransferStore): Promise<unknown> {
         files,
       });
     }
-    all.push({ name, tags, runs });
+    const logged = [];
+    for (const model of (await store.searchLoggedModels({ experimentIds: [experimentId] })).items) {
+      names.set(model.modelId, model.name);
+      logged.push({
+        ...{ name: model.name, status: model.status, type: model.modelType, params: model.params },
+        run: names.get(model.sourceRunId),
+        tags: model.tags.filter(({ key }) => !key.startsWith("cifar.")),
+        metrics: model.metrics.map(({ modelId: _model, runId, ...metric }) => ({ ...metric, run: names.get(runId!) })),
+        file: Buffer.from(await artifacts.read(model.artifactUri, "deep/model.onnx")).toString("hex"),
+      });
+    }
+    const links = items.map(({ inputs, outputs }) => ({
+      took: inputs.modelIds.map((id) => names.get(id)),
+      made: outputs.map(({ modelId, step }) => [names.get(modelId), step]),
+    }));
+    all.push({ name, tags, runs, logged, links });
   }
   const { items: models } = await store.searchRegisteredModels();
   const { items: versions } = await store.searchModelVersions({ orderBy: ["name ASC", "version_number ASC"] });
   return {
     all,
     models: models.map(({ name, description, tags, aliases }) => ({ name, description, tags, aliases })),
-    versions: versions.map(({ name, version, stage, runId, aliases, source }) => ({
-      ...{ name, version, stage, aliases, run: names.get(runId) },
-      below: source.split("/artifacts/").at(-1),
+    versions: versions.map(({ name, version, stage, runId, modelId, aliases, source }) => ({
+      ...{ name, version, stage, aliases, run: names.get(runId), logged: names.get(modelId) },
+      below: names.get(source.replace("models:/", "")) ?? source.split("/artifacts/").at(-1),
     })),
   };
 }
@@ -112,10 +139,10 @@ describe("transfer", () => {
     await using to = await newStore();
     await fill(from);
     const first = await transfer(storeSource(from), storeSink(to));
-    expect(first).toEqual({ experiments: 2, runs: 3, present: 0, models: 1 });
+    expect(first).toEqual({ experiments: 2, runs: 3, present: 0, loggedModels: 1, models: 1 });
     expect(await contents(to)).toEqual(await contents(from));
     const second = await transfer(storeSource(from), storeSink(to));
-    expect(second).toEqual({ experiments: 2, runs: 0, present: 3, models: 0 });
+    expect(second).toEqual({ experiments: 2, runs: 0, present: 3, loggedModels: 0, models: 0 });
     expect(await contents(to)).toEqual(await contents(from));
   });
 
@@ -134,7 +161,7 @@ describe("transfer", () => {
     await using to = await newStore();
     await fill(from);
     expect(await transfer(storeSource(from), storeSink(to), { experiments: ["Default"] })).toEqual({
-      ...{ experiments: 1, runs: 0, present: 0, models: 0 },
+      ...{ experiments: 1, runs: 0, present: 0, loggedModels: 0, models: 0 },
     });
     await expect(transfer(mlrunsSource(join(folder, "artifacts-1")), storeSink(to))).rejects.toMatchObject({
       code: "DATA_FOREIGN",

@@ -4,7 +4,8 @@ import { expandHome } from "../../base/home-path.ts";
 import { outboxDirectory } from "../../experiments/run-tracking.ts";
 import { sendOutboxes } from "../../tracking/client/outbox.ts";
 import { openTracking, type Tracking, trackingTarget } from "../../tracking/open.ts";
-import { mlrunsSink, mlrunsSource } from "../../tracking/transfer/mlruns.ts";
+import { mlrunsSink } from "../../tracking/transfer/mlruns/sink.ts";
+import { mlrunsSource } from "../../tracking/transfer/mlruns/source.ts";
 import { storeSink, storeSource } from "../../tracking/transfer/store-transfer.ts";
 import { type TransferSink, type TransferSource, transfer } from "../../tracking/transfer/transfer.ts";
 import { addConfigOptions, type ConfigArguments, loadArguments } from "../config-options.ts";
@@ -78,8 +79,12 @@ async function run(terminal: Terminal, { source, sink, options: { experiment } }
     onRun: (name, state) => note(terminal, `${state === "copied" ? "copied " : "present"}  ${name}`),
     ...(experiment.length === 0 ? {} : { experiments: experiment }),
   });
-  const { experiments, runs, present, models } = summary;
-  print(terminal, `${experiments} experiments, ${runs} runs copied, ${present} were there, ${models} models copied`);
+  const { experiments, runs, present, loggedModels, models } = summary;
+  print(
+    terminal,
+    `${experiments} experiments, ${runs} runs copied, ${present} were there, ` +
+      `${loggedModels} logged and ${models} registered models copied`,
+  );
 }
 
 function openPlace({ env }: Terminal, uri: string | null): Promise<Tracking> {

@@ -40,6 +40,27 @@ export const distributedSection = z
       .default("auto")
       .describe("How numbers are summed over TCP. auto: a tree for few numbers, a ring for many."),
     bucket_mb: z.number().positive().max(1024).default(4).describe("MiB of gradients that are summed in one call."),
+    compression: z
+      .enum(["none", "float16"])
+      .default("none")
+      .describe(
+        "How gradients travel over TCP. float16: half the bytes; what rounding takes away comes with the next gradients.",
+      ),
+    local_steps: z
+      .int()
+      .min(1)
+      .max(100_000)
+      .default(1)
+      .describe(
+        "Steps that each process takes by itself before all exchange what they have learnt (DiLoCo), for slow links. 1: " +
+          "every gradient is exchanged.",
+      ),
+    outer_learning_rate: z
+      .number()
+      .positive()
+      .default(0.7)
+      .describe("With local_steps: learning rate of the step between the processes (SGD with Nesterov momentum)."),
+    outer_momentum: z.number().min(0).lt(1).default(0.9).describe("With local_steps: its momentum."),
     backward_parts: z
       .int()
       .min(1)

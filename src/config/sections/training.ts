@@ -27,6 +27,12 @@ const muonOptions = z
 export const trainingSection = z
   .strictObject({
     batch_size: z.int().min(1).max(65_536).default(256).describe("Images in each training step."),
+    gradient_accumulation: z
+      .int()
+      .min(1)
+      .max(4096)
+      .default(1)
+      .describe("Equal parts in which each step is computed, one after the other, to spare memory."),
     num_epochs: z.int().min(1).max(100_000).default(10).describe("Passes over the training images."),
     checkpoint_dir: pathText().default("checkpoints").describe("Folder for checkpoints and model bundles."),
     optimizer: z

@@ -54,8 +54,12 @@ export function createMpiGroup({ library: mpi, timeoutMs = defaultCallTimeoutMs 
     worldSize,
     description: `mpi (${worldSize} processes, ${mpi.version})`,
     allocate: (length) => new Float32Array(length),
-    allReduce: (data) =>
+    allReduce: (data, residual) =>
       calls.run("all-reduce", async () => {
+        if (residual !== undefined)
+          throw new PipelineError("INVALID_ARGUMENT", "MPI has no float16 numbers to sum", {
+            remedy: "set distributed.compression=none, or distributed.backend=gloo",
+          });
         // Different counts are erroneous in MPI, which does not have to notice.
         requireSame(await lengthsOf(data.length), data.length);
         for (const { start, end } of chunks(data.length)) {

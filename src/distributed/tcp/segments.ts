@@ -1,9 +1,10 @@
 import { PipelineError } from "../../base/errors.ts";
 import { piecesOf, type Range } from "../range.ts";
 import type { ByteStream } from "./byte-stream.ts";
+import { fromHalves, toHalves } from "./halves.ts";
 
 /** Floats that travel in one segment: small enough to be added while the next ones arrive. */
-const segmentLength = 65_536;
+export const segmentLength = 65_536;
 /** Bytes of the segment, floats of the whole sum that it belongs to. */
 const headerBytes = 12;
 
@@ -33,6 +34,39 @@ export class Adder {
     await receiveInto(stream, bytesOf(scratch, { start: 0, end: end - start }), data.length);
     const target = data.subarray(start, end);
     for (let i = 0; i < target.length; i++) target[i]! += scratch[i]!;
+  }
+}
+
+/** A segment as float16 numbers: four bytes of their exponent before them. */
+export class HalfSegment {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly #halves: Uint16Array;
+  readonly #exponent: Int32Array;
+
+  constructor({ start, end }: Range) {
+    this.bytes = new Uint8Array(4 + 2 * (end - start));
+    this.#exponent = new Int32Array(this.bytes.buffer, 0, 1);
+    this.#halves = new Uint16Array(this.bytes.buffer, 4);
+  }
+
+  /** @param lost gets what each number loses */
+  encode(values: Float32Array, lost: Float32Array): void {
+    this.#exponent[0] = toHalves(values, this.#halves, lost);
+  }
+
+  decode(values: Float32Array): void {
+    fromHalves(this.#halves, this.#exponent[0]!, values);
+  }
+
+  /** @param total floats of the whole sum */
+  send(stream: ByteStream, total: number): void {
+    sendHeader(stream, this.bytes.length, total);
+    stream.write(this.bytes);
+  }
+
+  /** @throws as receiveSegment */
+  receive(stream: ByteStream, total: number): Promise<void> {
+    return receiveInto(stream, this.bytes, total);
   }
 }
 

@@ -2,7 +2,7 @@ import { isPipelineError, PipelineError } from "../../base/errors.ts";
 import { CallQueue } from "../call-queue.ts";
 import { defaultCallTimeoutMs, type GroupLimits, type ProcessGroup } from "../process-group.ts";
 import type { ByteStream } from "./byte-stream.ts";
-import { type RingPlace, ringAllGather, ringAllReduce, ringBroadcast } from "./ring.ts";
+import { type RingPlace, ringAllGather, ringAllReduce, ringAllReduceHalves, ringBroadcast } from "./ring.ts";
 import { type TreePlace, treeAllReduce, treeNeighbours } from "./tree.ts";
 
 /** "auto": a tree for few numbers, a ring for many. */
@@ -64,11 +64,12 @@ export function createTcpGroup(options: TcpGroupOptions): ProcessGroup {
     const { parent, children } = treeNeighbours(rank, worldSize);
     return { parent: parent === undefined ? undefined : streamTo(parent), children: children.map(streamTo) };
   };
-  const sum = async (data: Float32Array): Promise<void> => {
+  const sum = async (data: Float32Array, residual: Float32Array | undefined): Promise<void> => {
     if (worldSize === 1 || data.length === 0) return;
     const asTree = algorithm === "tree" || (algorithm === "auto" && data.length <= treeLength);
     try {
-      if (asTree) await treeAllReduce(data, tree());
+      if (residual !== undefined) await ringAllReduceHalves(data, residual, ring());
+      else if (asTree) await treeAllReduce(data, tree());
       else await ringAllReduce(data, ring());
     } catch (error) {
       if (isPipelineError(error, "PEER_REFUSED")) calls.abort(error);
@@ -80,7 +81,7 @@ export function createTcpGroup(options: TcpGroupOptions): ProcessGroup {
     worldSize,
     description: `tcp (${worldSize} processes, ${algorithm === "auto" ? "ring and tree" : algorithm})`,
     allocate: (length) => new Float32Array(length),
-    allReduce: (data) => calls.run("all-reduce", () => sum(data)),
+    allReduce: (data, residual) => calls.run("all-reduce", () => sum(data, residual)),
     broadcast: (data, root) =>
       calls.run("broadcast", async () => (worldSize === 1 ? data : ringBroadcast(data, root, ring()))),
     allGather: (data) => calls.run("all-gather", async () => (worldSize === 1 ? [data] : ringAllGather(data, ring()))),

@@ -3,7 +3,15 @@ import type { ArtifactAccess } from "../artifacts.ts";
 import { splitBatch } from "../split-batch.ts";
 import type { TrackingStore } from "../store.ts";
 import type { Experiment, Metric } from "../types.ts";
-import type { TransferFile, TransferModel, TransferRun, TransferSink, TransferSource } from "./transfer.ts";
+import {
+  loggedModelOf,
+  type TransferFile,
+  type TransferLoggedModel,
+  type TransferModel,
+  type TransferRun,
+  type TransferSink,
+  type TransferSource,
+} from "./transfer.ts";
 
 export interface TransferStore {
   readonly store: TrackingStore;
@@ -52,6 +60,20 @@ export function storeSource({ store, artifacts }: TransferStore): TransferSource
         pageToken = page.nextPageToken;
       } while (pageToken !== undefined);
     },
+    loggedModels: async function* ({ experimentId }) {
+      let pageToken: string | undefined;
+      do {
+        const page = await store.searchLoggedModels({
+          experimentIds: [experimentId],
+          orderBy: [{ field: "creation_timestamp_ms", direction: "ascending" }],
+          maxResults: 50,
+          ...(pageToken === undefined ? {} : { pageToken }),
+        });
+        for (const model of page.items)
+          yield { model, files: () => filesOf(artifacts, model.artifactUri, "") } satisfies TransferLoggedModel;
+        pageToken = page.nextPageToken;
+      } while (pageToken !== undefined);
+    },
     models: async () => {
       const models: TransferModel[] = [];
       let pageToken: string | undefined;
@@ -84,6 +106,17 @@ async function* filesOf(artifacts: ArtifactAccess, uri: string, folder: string):
 }
 
 export function storeSink({ store, artifacts }: TransferStore): TransferSink {
+  const writeFiles = async (uri: string, files: AsyncIterable<TransferFile>): Promise<void> => {
+    for await (const file of files)
+      await artifacts.writeStream(uri, file.path, { stream: await file.open(), maxBytes: maxFileBytes });
+  };
+  /** Nothing can be written to a run that is deleted: it is so again afterwards. */
+  const writing = async (runId: string, write: () => Promise<void>): Promise<void> => {
+    const { lifecycleStage } = (await store.getRun(runId)).info;
+    if (lifecycleStage === "deleted") await store.restoreRun(runId);
+    await write();
+    if (lifecycleStage === "deleted") await store.deleteRun(runId);
+  };
   return {
     experiment: async (experiment) => {
       const { name, tags, lifecycleStage } = experiment;
@@ -119,8 +152,7 @@ export function storeSink({ store, artifacts }: TransferStore): TransferSink {
         for (const batch of splitBatch({ metrics: points })) await store.logBatch(runId, batch);
       }
       if (inputs.datasets.length > 0) await store.logInputs(runId, { datasets: inputs.datasets });
-      for await (const file of from.files())
-        await artifacts.writeStream(artifactUri, file.path, { stream: await file.open(), maxBytes: maxFileBytes });
+      await writeFiles(artifactUri, from.files());
       await store.setTag(runId, { key: doneTag, value: "yes" });
       await store.updateRun(runId, {
         status: info.status,
@@ -129,7 +161,42 @@ export function storeSink({ store, artifacts }: TransferStore): TransferSink {
       if (info.lifecycleStage === "deleted") await store.deleteRun(runId);
       return { runId, state: "copied" };
     },
-    model: async ({ model, versions }, runIds) => {
+    loggedModel: async (experimentId, { model, files }, { runs }) => {
+      const filter = `tags.\`${originTag}\` = '${model.modelId}'`;
+      const known = (await store.searchLoggedModels({ experimentIds: [experimentId], filter, maxResults: 1 })).items[0];
+      if (known?.tags.some(({ key, value }) => key === doneTag && value === "yes"))
+        return { modelId: known.modelId, state: "present" };
+      const sourceRunId = runs.get(model.sourceRunId);
+      const { modelId, artifactUri } =
+        known ??
+        (await store.createLoggedModel(experimentId, {
+          name: model.name,
+          modelType: model.modelType,
+          params: model.params,
+          tags: [...model.tags.filter(({ key }) => key !== versionsTag), { key: originTag, value: model.modelId }],
+          ...(sourceRunId === undefined ? {} : { sourceRunId }),
+        }));
+      await writeFiles(artifactUri, files());
+      for (const from of new Set(model.metrics.map((metric) => metric.runId ?? ""))) {
+        const runId = runs.get(from);
+        if (runId === undefined) continue;
+        const own = model.metrics
+          .filter((metric) => metric.runId === from)
+          .map(({ runId: _run, ...metric }) => ({ ...metric, modelId }));
+        await writing(runId, async () => {
+          for (const batch of splitBatch({ metrics: own })) await store.logBatch(runId, batch);
+        });
+      }
+      await store.setLoggedModelTags(modelId, [{ key: doneTag, value: "yes" }]);
+      await store.finalizeLoggedModel(modelId, model.status);
+      return { modelId, state: "copied" };
+    },
+    links: (runId, { modelIds, outputs }) =>
+      writing(runId, async () => {
+        if (modelIds.length > 0) await store.logInputs(runId, { modelIds });
+        if (outputs.length > 0) await store.logOutputs(runId, outputs);
+      }),
+    model: async ({ model, versions }, copied) => {
       try {
         await store.createRegisteredModel(model.name, { description: model.description, tags: model.tags });
       } catch (error) {
@@ -138,14 +205,21 @@ export function storeSink({ store, artifacts }: TransferStore): TransferSink {
       }
       const numbers = new Map<string, string>();
       for (const version of versions) {
-        const runId = runIds.get(version.runId);
+        const runId = copied.runs.get(version.runId);
+        const modelId = copied.loggedModels.get(loggedModelOf(version));
         const uri = runId === undefined ? undefined : (await store.getRun(runId)).info.artifactUri;
-        const source = uri === undefined ? version.source : movedSource(version.source, uri);
+        const source =
+          modelId !== undefined
+            ? `models:/${modelId}`
+            : uri === undefined
+              ? version.source
+              : movedSource(version.source, uri);
         const made = await store.createModelVersion(model.name, {
           source,
           description: version.description,
           tags: [...version.tags, { key: originTag, value: `${model.name}/${version.version}` }],
           ...(runId === undefined ? {} : { runId }),
+          ...(modelId === undefined ? {} : { modelId }),
         });
         numbers.set(version.version, made.version);
         if (version.stage !== "None")
@@ -161,6 +235,8 @@ export function storeSink({ store, artifacts }: TransferStore): TransferSink {
 }
 
 const doneTag = "cifar.copied";
+/** Written by whoever makes a version of a logged model. */
+const versionsTag = "mlflow.modelVersions";
 
 /** The same place below the artifacts of the copied run. */
 function movedSource(source: string, artifactUri: string): string {
