@@ -37,6 +37,7 @@ const layers = {
 const typeOnly = { tracking: ["training/events.ts"] };
 
 const folder = (name) => (name.endsWith(".ts") ? `^src/${name}$` : `^src/${name}/`);
+const page = "src/tracking/ui/";
 const tests = "\\.test\\.ts$";
 
 const layerRules = Object.entries(layers).map(([name, allowed]) => ({
@@ -108,8 +109,22 @@ module.exports = {
       name: "declared",
       comment: "what is imported is in package.json",
       severity: "error",
-      from: { path: "^src/", pathNot: tests },
+      from: { path: "^src/", pathNot: `${tests}|^${page}` },
       to: { dependencyTypes: ["npm-no-pkg", "npm-unknown", "npm-dev"], dependencyTypesNot: ["type-only"] },
+    },
+    {
+      name: "declared-page",
+      comment: "what is bundled is in package.json, and nothing that a server needs",
+      severity: "error",
+      from: { path: `^${page}`, pathNot: tests },
+      to: { dependencyTypes: ["npm", "npm-no-pkg", "npm-unknown"], dependencyTypesNot: ["npm-dev"] },
+    },
+    {
+      name: "page-apart",
+      comment: "the page runs in a browser: it and the server know each other by the API alone",
+      severity: "error",
+      from: { path: `^${page}`, pathNot: tests },
+      to: { path: "^src/", pathNot: `^${page}` },
     },
   ],
   options: {

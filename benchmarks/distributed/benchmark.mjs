@@ -123,6 +123,7 @@ function compare(plan, { rounds, python, print }) {
   }
   const largest = Math.max(...plan.sizes);
   const of = (name) => rows.find((row) => row.name === name && row.mb === largest)?.ms.median;
-  const ratio = of("torch gloo") === undefined || of("ours, tcp") === undefined ? null : of("torch gloo") / of("ours, tcp");
+  const ratio =
+    of("torch gloo") === undefined || of("ours, tcp") === undefined ? null : of("torch gloo") / of("ours, tcp");
   return { rows, ratio };
 }

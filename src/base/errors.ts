@@ -29,3 +29,10 @@ export class PipelineError extends Error {
 export function isPipelineError(error: unknown, code?: ErrorCode): error is PipelineError {
   return error instanceof PipelineError && (code === undefined || error.code === code);
 }
+
+/** What went wrong first, where closing what was open has failed as well. */
+export function firstFailure(error: unknown): unknown {
+  let first = error;
+  while (first instanceof Error && "suppressed" in first) first = first.suppressed;
+  return first;
+}

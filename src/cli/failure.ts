@@ -1,7 +1,7 @@
 import { CommanderError } from "commander";
 import type { ErrorCode } from "../base/error-codes.ts";
 import { statementOf, transferError } from "../base/error-transfer.ts";
-import { isPipelineError, PipelineError } from "../base/errors.ts";
+import { firstFailure, isPipelineError, PipelineError } from "../base/errors.ts";
 import { storageError } from "../base/storage-error.ts";
 import { note, printJson, type Terminal } from "./display/terminal.ts";
 import { asTyped } from "./invocation.ts";
@@ -32,7 +32,8 @@ export interface ReportOptions {
 
 /** Tells a failure: message, remedy and code; the stack for --debug or where it is a bug. Returns the exit code. */
 export function reportFailure(terminal: Terminal, thrown: unknown, { json, debug }: ReportOptions): number {
-  const error = storageError(thrown) ?? thrown;
+  const first = firstFailure(thrown);
+  const error = storageError(first) ?? first;
   if (error instanceof CommanderError) {
     // Commander has written its message already; help and version are no failure.
     return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;

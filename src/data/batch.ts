@@ -47,7 +47,9 @@ export function divideBatch(batch: Batch, parts: number): readonly Batch[] {
       ...(augmentation === undefined
         ? {}
         : {
-            augmentation: Object.fromEntries(Object.entries(augmentation).map(([name, value]) => [name, rowsOf(value)])),
+            augmentation: Object.fromEntries(
+              Object.entries(augmentation).map(([name, value]) => [name, rowsOf(value)]),
+            ),
           }),
     };
   });

@@ -69,6 +69,9 @@ export function checkWorldSize({ training }: Config, worldSize: number): void {
   throw new PipelineError(
     "CONFIG_INVALID",
     `training.batch_size is ${images}, which ${worldSize} processes can't share equally${inParts}`,
-    { remedy: "make it a multiple of distributed.world_size times training.gradient_accumulation", details: { worldSize } },
+    {
+      remedy: "make it a multiple of distributed.world_size times training.gradient_accumulation",
+      details: { worldSize },
+    },
   );
 }

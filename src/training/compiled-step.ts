@@ -25,10 +25,7 @@ export interface CompileOptions {
   readonly together?: Together | undefined;
 }
 
-export async function compileStep(
-  step: StepOptions,
-  { executor, together }: CompileOptions,
-): Promise<CompiledStep> {
+export async function compileStep(step: StepOptions, { executor, together }: CompileOptions): Promise<CompiledStep> {
   const { accumulation = 1 } = step;
   const graph = buildTrainStep(step);
   const addGraph = accumulation === 1 ? undefined : buildAddStep(step);

@@ -108,7 +108,11 @@ class Packed {
   readonly #memory: Float32Array;
   readonly #length: number;
 
-  constructor(peers: Peers, tensors: readonly { readonly name: string; readonly shape: readonly number[] }[], extra = 0) {
+  constructor(
+    peers: Peers,
+    tensors: readonly { readonly name: string; readonly shape: readonly number[] }[],
+    extra = 0,
+  ) {
     let at = 0;
     this.places = tensors.map(({ name, shape }) => {
       const size = shape.reduce((a, b) => a * b, 1);
@@ -130,15 +134,18 @@ class Packed {
   }
 
   /** The memory, filled. */
-  pack(valueOf: (name: string) => Tensor): Float32Array {
-    for (const { name, at } of this.places) this.#memory.set(floatData(valueOf(name)), at);
+  pack(tensorOf: (name: string) => Tensor): Float32Array {
+    for (const { name, at } of this.places) this.#memory.set(floatData(tensorOf(name)), at);
     return this.#memory;
   }
 
   /** Copies, by name. */
   unpack(values: Float32Array): Record<string, Tensor> {
     return Object.fromEntries(
-      this.places.map(({ name, shape, at, size }) => [name, floats(shape, new Float32Array(values.subarray(at, at + size)))]),
+      this.places.map(({ name, shape, at, size }) => [
+        name,
+        floats(shape, new Float32Array(values.subarray(at, at + size))),
+      ]),
     );
   }
 }

@@ -137,9 +137,11 @@ class Buckets {
     let [filled, sent] = [0, 0];
     const send = (): void => {
       const [from, to] = [sent, filled];
-      const bucket = this.#peers.allReduce(this.#memory.subarray(from, to), this.#residual?.subarray(from, to)).then(() => {
-        if (this.#results !== this.#memory) this.#results.set(this.#memory.subarray(from, to), from);
-      });
+      const bucket = this.#peers
+        .allReduce(this.#memory.subarray(from, to), this.#residual?.subarray(from, to))
+        .then(() => {
+          if (this.#results !== this.#memory) this.#results.set(this.#memory.subarray(from, to), from);
+        });
       bucket.catch(() => undefined);
       travelling.push(bucket);
       sent = filled;

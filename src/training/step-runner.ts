@@ -121,8 +121,9 @@ export async function startStepRunner(options: RunnerOptions, extent: Extent): P
   const alone = async (result: StepResult, globalStep: number): Promise<StepResult> => {
     own.sum += result.loss;
     own.count += 1;
-    const due = (globalStep + 1) % localSteps!.every === 0 || (globalStep + 1) % extent.stepsPerEpoch === 0;
-    if (due) {
+    const done = globalStep + 1;
+    const isDue = done % localSteps!.every === 0 || done % extent.stepsPerEpoch === 0 || done === extent.totalSteps;
+    if (isDue) {
       const figures = { loss: own.sum / own.count, isAskedToStop: signal?.aborted ?? false };
       const { loss, isAskedToStop } = await outer!.exchange(open(), figures);
       Object.assign(own, { sum: 0, count: 0 });

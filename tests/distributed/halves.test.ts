@@ -51,7 +51,8 @@ describe.each([2, 3])("a ring of %i that sums halves", (worldSize) => {
       data,
       data.map(() => new Float32Array(length)),
     );
-    for (const other of data.slice(1)) expect(Buffer.from(other.buffer).equals(Buffer.from(data[0]!.buffer))).toBe(true);
+    for (const other of data.slice(1))
+      expect(Buffer.from(other.buffer).equals(Buffer.from(data[0]!.buffer))).toBe(true);
     let worst = 0;
     for (let i = 0; i < length; i++) {
       // Each rounding is by at most 2^-11 of a partial sum, which is no larger than the sum of the sizes.

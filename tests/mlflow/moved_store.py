@@ -112,7 +112,7 @@ def dump(uri):
                 "params": run.data.params,
                 "tags": tags_of(run.data.tags),
                 "metrics": {
-                    key: [[number(m.value), m.step, m.timestamp] for m in client.get_metric_history(id, key)]
+                    key: points(client.get_metric_history(id, key))
                     for key in sorted(run.data.metrics)
                 },
                 "datasets": [
@@ -128,7 +128,7 @@ def dump(uri):
             kept["logged"].append({
                 "name": model.name,
                 "status": str(model.status),
-                "type": model.model_type,
+                "type": model.model_type or None,
                 "run": names.get(model.source_run_id),
                 "params": model.params,
                 "tags": tags_of(model.tags),
@@ -156,6 +156,11 @@ def dump(uri):
             "doubles": predicted(f"models:/{model.name}@champion"),
         })
     return told
+
+
+def points(history):
+    """In the order of time; folders hold a point twice that was logged twice, databases once."""
+    return sorted({(m.timestamp, m.step, repr(float(m.value))) for m in history})
 
 
 def predicted(uri):

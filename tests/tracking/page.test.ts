@@ -215,7 +215,13 @@ describe.skipIf(executablePath === undefined)(
 
     it("shows what one has to know of a run's model", async () => {
       const run = ids[1]!;
-      await putArtifact(run, "confusion_matrix.json", { classes: ["cat", "dog"], confusion: [[8, 2], [1, 9]] });
+      await putArtifact(run, "confusion_matrix.json", {
+        classes: ["cat", "dog"],
+        confusion: [
+          [8, 2],
+          [1, 9],
+        ],
+      });
       await putArtifact(run, "model/metadata.json", {
         name: "resnet9_trainer_1",
         createdAt: "2026-01-02T03:04:05Z",

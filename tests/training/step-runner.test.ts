@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { createOnnxExecutor } from "../../src/backends/onnx/executor.ts";
+import { createReferenceExecutor } from "../../src/backends/reference/executor.ts";
 import { createRng } from "../../src/base/rng.ts";
 import type { Batch } from "../../src/data/batch.ts";
 import { initialWeights } from "../../src/models/model.ts";
@@ -16,7 +16,7 @@ import { memoryPeers } from "../distributed/memory-peers.ts";
 const globalBatch = 8;
 const extent = { stepsPerEpoch: 6, totalSteps: 12 };
 const model = resnet9({ classes: 3, height: 8, width: 8, widthFactor: 1 / 16, dropoutRate: 0.25 });
-const executor = await createOnnxExecutor({ threads: 1 });
+const executor = createReferenceExecutor();
 
 interface Variant {
   readonly accumulation?: number;
@@ -112,8 +112,9 @@ describe("gradient accumulation", () => {
   });
 
   it("goes with several processes: two with two parts each are as four with one", async () => {
-    const four = await together(4, {});
-    const two = await together(2, { variant: { accumulation: 2 } });
+    const variant = { normStatistics: "running" } as const;
+    const four = await together(4, { variant });
+    const two = await together(2, { variant: { ...variant, accumulation: 2 } });
     expect(largestDifference(two[0]!.state, four[0]!.state, parameters)).toBeLessThan(1e-5);
     expect(two[1]!.results.map(({ loss }) => loss)).toEqual(two[0]!.results.map(({ loss }) => loss));
   });
@@ -123,11 +124,12 @@ describe("local steps", () => {
   const plainOuter = { every: 1, learningRate: 1, momentum: 0 };
 
   it("are synchronous training when each one is exchanged and neither optimiser has a momentum", async () => {
-    const variant = { momentum: 0 };
+    // Batch norm over four images would make much of rounding.
+    const variant = { momentum: 0, normStatistics: "running" } as const;
     const [synchronous] = await together(2, { variant });
     const [first, second] = await together(2, { variant, localSteps: plainOuter });
-    expect(largestDifference(first!.state, synchronous!.state, parameters)).toBeLessThan(2e-6);
-    expect(largestDifference(first!.state, second!.state)).toBe(0);
+    expect(largestDifference(first!.state, synchronous!.state, parameters)).toBeLessThan(1e-5);
+    expect(largestDifference(first!.state, second!.state, parameters)).toBe(0);
     // Exchanged: the mean over both.
     expect(first!.results.map(({ loss }) => loss)).toEqual(second!.results.map(({ loss }) => loss));
     expect(first!.results[3]!.loss).toBeCloseTo(synchronous!.results[3]!.loss, 5);
@@ -161,13 +163,15 @@ describe("local steps", () => {
       ...{ localSteps, steps: 6 },
       own: (rank) => ({ resume: { progress, state: before[rank]!.state, bestWeights: {} } }),
     });
-    for (const [rank, { state }] of resumed.entries())
-      expect(largestDifference(state, straight[rank]!.state)).toBe(0);
+    for (const [rank, { state }] of resumed.entries()) expect(largestDifference(state, straight[rank]!.state)).toBe(0);
   });
 
   it("end in all processes at the same exchange, when one is asked to stop or has no number any more", async () => {
     const localSteps = { ...plainOuter, every: 3 };
-    const stopped = await together(2, { localSteps, own: (rank) => (rank === 1 ? { signal: AbortSignal.abort() } : {}) });
+    const stopped = await together(2, {
+      localSteps,
+      own: (rank) => (rank === 1 ? { signal: AbortSignal.abort() } : {}),
+    });
     for (const { results } of stopped)
       expect(results.map(({ stopping }) => stopping)).toEqual([false, false, true, false, false, true]);
     const broken = await together(2, {

@@ -27,7 +27,9 @@ describe("halves", () => {
       const { back, lost } = throughHalves(values);
       const largest = Math.max(...values.map(Math.abs));
       for (const [i, value] of values.entries()) {
-        expect(Math.abs(back[i]! - value)).toBeLessThanOrEqual(Math.max(Math.abs(value) * 2 ** -11, largest * 2 ** -38));
+        expect(Math.abs(back[i]! - value)).toBeLessThanOrEqual(
+          Math.max(Math.abs(value) * 2 ** -11, largest * 2 ** -38),
+        );
         expect(back[i]! + lost[i]!).toBeCloseTo(value, -Math.log10(size) + 6);
       }
     }

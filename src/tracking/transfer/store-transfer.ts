@@ -2,7 +2,7 @@ import { isPipelineError } from "../../base/errors.ts";
 import type { ArtifactAccess } from "../artifacts.ts";
 import { splitBatch } from "../split-batch.ts";
 import type { TrackingStore } from "../store.ts";
-import type { Experiment, Metric } from "../types.ts";
+import type { Experiment, Metric, Tag } from "../types.ts";
 import {
   loggedModelOf,
   type TransferFile,
@@ -136,7 +136,7 @@ export function storeSink({ store, artifacts }: TransferStore): TransferSink {
       // A copy that was interrupted is still running: it is completed.
       if (known?.data.tags.some(({ key, value }) => key === doneTag && value === "yes"))
         return { runId: known.info.runId, state: "present" };
-      const tags = [...data.tags, { key: originTag, value: info.runId }];
+      const tags = [...withoutOrigin(data.tags), { key: originTag, value: info.runId }];
       const run =
         known ??
         (await store.createRun(experimentId, {
@@ -173,7 +173,10 @@ export function storeSink({ store, artifacts }: TransferStore): TransferSink {
           name: model.name,
           modelType: model.modelType,
           params: model.params,
-          tags: [...model.tags.filter(({ key }) => key !== versionsTag), { key: originTag, value: model.modelId }],
+          tags: [
+            ...withoutOrigin(model.tags).filter(({ key }) => key !== versionsTag),
+            { key: originTag, value: model.modelId },
+          ],
           ...(sourceRunId === undefined ? {} : { sourceRunId }),
         }));
       await writeFiles(artifactUri, files());
@@ -193,8 +196,12 @@ export function storeSink({ store, artifacts }: TransferStore): TransferSink {
     },
     links: (runId, { modelIds, outputs }) =>
       writing(runId, async () => {
-        if (modelIds.length > 0) await store.logInputs(runId, { modelIds });
-        if (outputs.length > 0) await store.logOutputs(runId, outputs);
+        // Not every server takes a link twice.
+        const known = await store.getRun(runId);
+        const taken = modelIds.filter((id) => !known.inputs.modelIds.includes(id));
+        const made = outputs.filter(({ modelId }) => !known.outputs.some((output) => output.modelId === modelId));
+        if (taken.length > 0) await store.logInputs(runId, { modelIds: taken });
+        if (made.length > 0) await store.logOutputs(runId, made);
       }),
     model: async ({ model, versions }, copied) => {
       try {
@@ -217,7 +224,7 @@ export function storeSink({ store, artifacts }: TransferStore): TransferSink {
         const made = await store.createModelVersion(model.name, {
           source,
           description: version.description,
-          tags: [...version.tags, { key: originTag, value: `${model.name}/${version.version}` }],
+          tags: [...withoutOrigin(version.tags), { key: originTag, value: `${model.name}/${version.version}` }],
           ...(runId === undefined ? {} : { runId }),
           ...(modelId === undefined ? {} : { modelId }),
         });
@@ -237,6 +244,11 @@ export function storeSink({ store, artifacts }: TransferStore): TransferSink {
 const doneTag = "cifar.copied";
 /** Written by whoever makes a version of a logged model. */
 const versionsTag = "mlflow.modelVersions";
+
+/** What was copied here from elsewhere is copied on under its name here. */
+function withoutOrigin(tags: readonly Tag[]): readonly Tag[] {
+  return tags.filter(({ key }) => key !== originTag && key !== doneTag);
+}
 
 /** The same place below the artifacts of the copied run. */
 function movedSource(source: string, artifactUri: string): string {

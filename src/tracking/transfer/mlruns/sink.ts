@@ -33,6 +33,8 @@ export function mlrunsSink(folder: string): TransferSink {
       if ((await readMeta(directory, runSchema)) !== undefined) return { runId: info.runId, state: "present" };
       await writeEntries(join(directory, "params"), data.params);
       await writeEntries(join(directory, "tags"), data.tags);
+      // MLflow takes no folder for a run that lacks one of these.
+      await mkdir(join(directory, "metrics"), { recursive: true });
       for (const { key } of data.metrics) {
         const lines = (await history(key)).map(
           ({ timestamp, value, step }) => `${timestamp} ${pythonNumber(value)} ${step}\n`,
@@ -86,6 +88,7 @@ export function mlrunsSink(folder: string): TransferSink {
       if ((await readMeta(directory, loggedModelSchema)) !== undefined) return { modelId, state: "present" };
       await writeEntries(join(directory, "params"), params);
       await writeEntries(join(directory, "tags"), tags);
+      await mkdir(join(directory, "metrics"), { recursive: true });
       const lines = new Map<string, string>();
       for (const { key, timestamp, value, step, runId, datasetName, datasetDigest } of metrics) {
         const dataset = datasetName === undefined ? "" : ` ${datasetName} ${datasetDigest}`;

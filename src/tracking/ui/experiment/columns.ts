@@ -85,7 +85,7 @@ interface ColumnsOptions {
   readonly metrics: ReadonlyMap<string, KeyUse>;
   readonly params: ReadonlyMap<string, KeyUse>;
   readonly chosen: ChosenKeys;
-  /** Hides params that are the same in all runs. */
+  /** Hides params that are the same in all runs, unless they were chosen. */
   readonly onlyDifferent: boolean;
   readonly values: MetricValues;
 }
@@ -98,13 +98,12 @@ export function columnsOf({ runs, metrics, params, chosen, onlyDifferent, values
       .filter((key) => !isSystemMetric(key))
       .sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1))
       .slice(0, firstMetrics);
-  const paramKeys = (
-    chosen.params ??
+  const paramKeys =
+    chosen.params?.filter((key) => params.has(key)) ??
     [...params.keys()]
       .filter((key) => isShown(params.get(key)))
       .sort()
-      .slice(0, firstParams)
-  ).filter((key) => isShown(params.get(key)));
+      .slice(0, firstParams);
   return [
     ...fixedColumns,
     ...metricKeys.map(

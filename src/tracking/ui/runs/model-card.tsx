@@ -70,7 +70,10 @@ export function ModelCard({ runId }: { runId: string }) {
             ["bundle", metadata.name],
             ["architecture", `${model.architecture}, ${model.parameterCount.toLocaleString("en")} parameters`],
             ["input", `RGB, ${preprocessing.width} x ${preprocessing.height}, ${preprocessing.resize}`],
-            ["normalisation", `mean ${preprocessing.mean.map(number).join(", ")}; std ${preprocessing.std.map(number).join(", ")}`],
+            [
+              "normalisation",
+              `mean ${preprocessing.mean.map(number).join(", ")}; std ${preprocessing.std.map(number).join(", ")}`,
+            ],
             ["data set", dataset.synthetic ? `${dataset.name}: drawings, no photos` : dataset.name],
             ["digest of the data", dataset.digest],
             ["training", `${training.epochs} epochs, seed ${training.seed}`],
@@ -106,17 +109,14 @@ export function ModelCard({ runId }: { runId: string }) {
           />
         )}
         <p class="muted">
-          Probabilities are of logits over {number(calibration.temperature)}, fitted on validation images. The model gives
-          one of its {classes.length} classes for every image, of other things too.
+          Probabilities are of logits over {number(calibration.temperature)}, fitted on validation images. The model
+          gives one of its {classes.length} classes for every image, of other things too.
         </p>
         <h2>Classes</h2>
         {confusion === undefined ? (
           <p>{classes.join(", ")}</p>
         ) : (
-          <Table
-            heads={["Class", "Images", "Recall", "Precision", "Most taken for"]}
-            rows={classRows(confusion)}
-          />
+          <Table heads={["Class", "Images", "Recall", "Precision", "Most taken for"]} rows={classRows(confusion)} />
         )}
       </section>
     </div>
