@@ -2,16 +2,18 @@ import { spawnSync } from "node:child_process";
 import { cpus, loadavg } from "node:os";
 import { fileURLToPath } from "node:url";
 import { summarise } from "../harness/statistics.mjs";
+import { measureAccuracy } from "./accuracy.mjs";
 import { measureScaling } from "./scaling.mjs";
 
 export const options = {
-  what: { type: "string", default: "allreduce,scaling", description: "which parts" },
+  what: { type: "string", default: "allreduce,scaling", description: "which parts (also accuracy)" },
   sizes: { type: "string", default: "1,8,25", description: "MiB that are summed" },
   ranks: { type: "string", default: "2", description: "processes of an all-reduce" },
   rounds: { type: "string", default: "3", description: "turns of each contestant" },
   repeats: { type: "string", default: "10", description: "sums of each size in a turn" },
   models: { type: "string", default: "resnet9", description: "networks of the scaling part" },
   images: { type: "string", default: "64", description: "images of each rank in a step" },
+  seeds: { type: "string", default: "2", description: "trainings of each kind in the part accuracy" },
   python: { type: "string", description: "a Python with torch and mpi4py; else BENCH_PYTHON, else python3" },
 };
 
@@ -56,7 +58,10 @@ export async function run(values, print) {
       }
     }
   }
-  return { hardware, plan, allReduce, scaling, ratio: allReduce?.ratio ?? null };
+  const accuracy = parts.includes("accuracy")
+    ? measureAccuracy({ model: "resnet9", images: 10_000, epochs: 5, seeds: Number(values.seeds), print })
+    : null;
+  return { hardware, plan, allReduce, scaling, accuracy, ratio: allReduce?.ratio ?? null };
 }
 
 /** Times the same sums in all ways that there are here, in turns. `ratio`: gloo's time over that of our TCP. */

@@ -9,6 +9,8 @@ const reasons: Readonly<Record<string, readonly [reason: string, remedy: string]
   SQLITE_FULL: ["the disk is full", "free some space on it, or choose another place"],
   SQLITE_READONLY: ["the database is read-only", "choose another place, or change the rights"],
   ENAMETOOLONG: ["the name is too long", "choose a shorter one"],
+  ENOTDIR: ["a file lies where a folder is wanted", "move that file away, or choose another folder"],
+  EISDIR: ["a folder lies where a file is wanted", "choose another name"],
   ELOOP: ["its links lead in a circle", "name the file itself"],
   EIO: ["the disk reports an error", "check the disk"],
 };

@@ -100,7 +100,7 @@ describe("processes that others start, told their places by the environment", ()
     const second = startRank(1, { settings: limits });
     const end = await first.ended;
     expect(end.code).toBe(1);
-    expect(end.error).toMatchObject({ message: expect.stringContaining(folder) });
+    expect(end.error).toMatchObject({ code: "STORAGE_FAILED", message: expect.stringContaining(folder) });
     expect(end.losses.slice(0, 5)).toEqual(undisturbed.losses.slice(0, 5));
     const other = await second.ended;
     expect(other.code).toBe(1);
