@@ -69,6 +69,10 @@ export function validRequests({ run, model }: Known): readonly Valid[] {
     },
     { line: "POST metrics/get-ranges", body: { run_ids: [run] } },
     {
+      line: "GET metrics/get-curves",
+      body: { run_ids: [run], metric_key: "m", start_step: 0, end_step: 5, max_points: 5 },
+    },
+    {
       line: "POST logged-models",
       body: { experiment_id: "0", name: "n", model_type: "t", source_run_id: run, params: [tag], tags: [tag] },
     },

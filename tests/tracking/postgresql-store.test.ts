@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openSqlStore } from "../../src/tracking/sql/store.ts";
-import { describeModelHistory } from "./describe-model-history.ts";
+import { describeSqlStore } from "./describe-sql-store.ts";
 import { describeTrackingStore } from "./describe-tracking-store.ts";
 import { findPostgresql, type PostgresqlServer, startPostgresql } from "./postgresql.ts";
 
@@ -24,7 +24,7 @@ describe.skipIf(binaries === undefined)(name, () => {
     reopen: () => openSqlStore({ path: uri }),
   });
 
-  describeModelHistory(async () => openSqlStore({ path: await server.createDatabase() }));
+  describeSqlStore(async () => openSqlStore({ path: await server.createDatabase() }));
 
   it("is brought up to date by one of several that open it at the same time", async () => {
     const database = await server.createDatabase();

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import Database from "libsql";
 import { afterAll, describe, expect, it } from "vitest";
 import { openSqlStore } from "../../src/tracking/sql/store.ts";
-import { describeModelHistory } from "./describe-model-history.ts";
+import { describeSqlStore } from "./describe-sql-store.ts";
 import { describeTrackingStore } from "./describe-tracking-store.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "cifar-tracking-"));
@@ -29,7 +29,7 @@ describeTrackingStore("sqlite", {
 });
 
 describe("openSqlStore", () => {
-  describeModelHistory(() => openSqlStore({ path: newPath() }));
+  describeSqlStore(() => openSqlStore({ path: newPath() }));
 
   it("keeps a write-ahead log and notes its migrations", async () => {
     const file = newPath();

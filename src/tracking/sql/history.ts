@@ -72,6 +72,47 @@ export async function sampleMetricHistory(
   return points;
 }
 
+/**
+ * A history for a picture: first and last point, and the smallest and the largest of each of equal groups, so that no peak is
+ * lost. Short ones are whole.
+ */
+export async function getMetricCurves(
+  { db }: Session,
+  { runIds, key, maxPoints: most, steps }: CurveSearch,
+): Promise<(Metric & { readonly runId: string })[]> {
+  const points: (Metric & { readonly runId: string })[] = [];
+  const groups = sql`CAST(${Math.max(1, Math.floor((most - 2) / 2))} AS BIGINT)`;
+  const within = steps === undefined ? sql`1 = 1` : sql`step BETWEEN ${steps.from} AND ${steps.to}`;
+  for (const runId of runIds) {
+    const { rows } = await sql<MetricRow>`
+      SELECT key, value, timestamp, step, is_nan FROM (
+        SELECT key, value, timestamp, step, is_nan, place, total,
+          row_number() OVER (PARTITION BY (place * ${groups}) / total ORDER BY is_nan, value, place) AS lowest,
+          row_number() OVER (PARTITION BY (place * ${groups}) / total ORDER BY is_nan, value DESC, place) AS highest
+        FROM (
+          SELECT key, value, timestamp, step, is_nan,
+            row_number() OVER (ORDER BY step, timestamp, value, is_nan) - 1 AS place,
+            count(*) OVER () AS total
+          FROM metrics WHERE run_uuid = ${runId} AND key = ${key} AND ${within}
+        ) AS numbered
+      ) AS ranked
+      WHERE total <= CAST(${most} AS BIGINT) OR place = 0 OR place = total - 1 OR lowest = 1 OR highest = 1
+      ORDER BY place`.execute(db);
+    for (const row of rows) points.push({ ...toMetric(row), runId });
+  }
+  return points;
+}
+
+/** What of histories a picture shows. */
+export interface CurveSearch {
+  readonly runIds: readonly string[];
+  readonly key: string;
+  /** Of each run; at least 4. */
+  readonly maxPoints: number;
+  /** Both ends count. */
+  readonly steps?: { readonly from: number; readonly to: number };
+}
+
 export async function getMetricRanges({ db }: Session, runIds: readonly string[]): Promise<MetricRange[]> {
   const rows = await inChunks(runIds, (chunk) =>
     db

@@ -3,7 +3,7 @@ import { PipelineError } from "../../base/errors.ts";
 import { storageError } from "../../base/storage-error.ts";
 import type { ModelEvent } from "../registry.ts";
 import { defaultStorePath, type TrackingStore } from "../store.ts";
-import type { MetricRange } from "../types.ts";
+import type { Metric, MetricRange } from "../types.ts";
 import { checkBatch, invalid } from "../validation.ts";
 import { writeBatch } from "./batch.ts";
 import { type Connection, messageOf } from "./dialect.ts";
@@ -23,6 +23,8 @@ import { connectSqlite } from "./sqlite.ts";
 export interface SqlStore extends TrackingStore {
   /** Of all metrics of these runs. */
   getMetricRanges(runIds: readonly string[]): Promise<readonly MetricRange[]>;
+  /** Points of several runs for a picture, with their runId; unknown runs have none. */
+  getMetricCurves(search: history.CurveSearch): Promise<readonly (Metric & { readonly runId: string })[]>;
   /** What happened to the versions of a registered model, the newest first. */
   getModelHistory(name: string): Promise<readonly ModelEvent[]>;
 }
@@ -104,6 +106,7 @@ export async function openSqlStore({
     getMetricHistory: (runId, key, page = {}) => read((s) => history.getMetricHistory(s, { runId, key, ...page })),
     sampleMetricHistory: (search) => read((s) => history.sampleMetricHistory(s, search)),
     getMetricRanges: (runIds) => read((s) => history.getMetricRanges(s, runIds)),
+    getMetricCurves: (search) => read((s) => history.getMetricCurves(s, search)),
     searchDatasets: (experimentIds) => read((s) => history.searchDatasets(s, experimentIds)),
 
     createLoggedModel: (experimentId, init = {}) => write((s) => loggedModels.createLoggedModel(s, experimentId, init)),

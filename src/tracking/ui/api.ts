@@ -165,7 +165,7 @@ export async function searchRuns({ experiment, filter, order, limit, onPage, sig
   } while (token !== undefined && runs.length < limit);
 }
 
-/** How much of a history is read: at most so many points of each run, whose extremes the server keeps. */
+/** How much of a history is read: at most so many points of each run, at least 4; the server keeps the extremes. */
 export interface HistoryPart {
   readonly maxPoints: number;
   readonly start_step?: number;
@@ -182,10 +182,10 @@ export async function histories(
   for (let start = 0; start < runIds.length; start += 100) {
     const { metrics = [] } = await call<{
       metrics?: readonly { run_id: string; step?: number; timestamp: number; value: number | string }[];
-    }>("GET", "metrics/get-history-bulk-interval", {
+    }>("GET", "metrics/get-curves", {
       run_ids: runIds.slice(start, start + 100),
       metric_key: key,
-      max_results: maxPoints,
+      max_points: maxPoints,
       ...steps,
     });
     for (const { run_id, step = 0, timestamp, value } of metrics)

@@ -39,7 +39,7 @@ async function read({ runs, kind, step, metrics }: MetricValuesOptions): Promise
       const ids = runs.slice(0, maxRunsAtStep).map(({ id }) => id);
       const found = new Map<string, number>();
       for (const metric of metrics)
-        for (const [id, points] of await histories(ids, metric, { maxPoints: 1, start_step: step, end_step: step })) {
+        for (const [id, points] of await histories(ids, metric, { maxPoints: 4, start_step: step, end_step: step })) {
           const point = points.at(-1);
           if (point !== undefined) found.set(rangeKey(id, metric), point.value);
         }
