@@ -6,7 +6,11 @@ import { fileURLToPath } from "node:url";
 
 const entry = fileURLToPath(new URL("../../bin/cifar.mjs", import.meta.url));
 
-const two = ["distributed.use_distributed=true", "distributed.world_size=2", "distributed.init_method=tcp://localhost:0"];
+const two = [
+  "distributed.use_distributed=true",
+  "distributed.world_size=2",
+  "distributed.init_method=tcp://localhost:0",
+];
 
 /** Ways to train the same network on the same images. */
 export const ways = [
