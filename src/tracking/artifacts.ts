@@ -240,7 +240,8 @@ function isInTheWay(error: unknown): boolean {
 
 function failed(path: string, error: unknown): PipelineError {
   if (error instanceof PipelineError) return error;
-  const storage = storageError(error, path);
+  // Below a file there is nothing, which is no failure of the disk.
+  const storage = (error as NodeJS.ErrnoException).code === "ENOTDIR" ? undefined : storageError(error, path);
   if (storage !== undefined) return storage;
   const message = error instanceof Error ? error.message : String(error);
   return isMissing(error)
