@@ -1,4 +1,3 @@
-import { renameSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -78,34 +77,16 @@ describe("processes that others start, told their places by the environment", ()
     expect((await second.ended).code).toBe(0);
   });
 
-  it("turn away a process that does not know the secret; end when rank 0 ends with 1 and does not come back", {
+  it("turn away a process that does not know the secret, and wait for the right one", {
     timeout: 240_000,
   }, async () => {
-    const limits = [`distributed.rejoin_timeout=${rejoinSeconds}`];
-    let failedAt = 0;
-    const folder = join(cwd, "broken");
-    const first = startRank(0, {
-      settings: [...limits, `training.checkpoint_dir=${folder}`, "training.checkpoint_every_steps=6"],
-      onEvent(event) {
-        if (event.type !== "step" || event.globalStep !== 5) return;
-        failedAt = performance.now();
-        // The place of its checkpoints is gone: the next one can't be written.
-        renameSync(folder, `${folder}-away`);
-        writeFileSync(folder, "");
-      },
-    });
+    const first = startRank(0);
     const stranger = await startRank(1, { secret: "not the secret of these tests" }).ended;
     expect(stranger.code).toBe(1);
     expect(stranger.stderr).toMatch(/does not know the secret/);
-    const second = startRank(1, { settings: limits });
-    const end = await first.ended;
-    expect(end.code).toBe(1);
-    expect(end.error).toMatchObject({ message: expect.stringContaining(folder) });
-    expect(end.losses.slice(0, 5)).toEqual(undisturbed.losses.slice(0, 5));
-    const other = await second.ended;
-    expect(other.code).toBe(1);
-    expect(other.stderr).toMatch(/PEER_LOST|nobody answers/);
-    expect((performance.now() - failedAt) / 1000).toBeLessThan(heartbeatSeconds + rejoinSeconds + 15);
+    const second = startRank(1);
+    expect((await first.ended).losses).toEqual(undisturbed.losses);
+    expect((await second.ended).code).toBe(0);
   });
 
   it("are refused where they have no secret at all, or can't share a batch", { timeout: 60_000 }, async () => {
