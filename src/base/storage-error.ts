@@ -18,9 +18,7 @@ const reasons: Readonly<Record<string, readonly [reason: string, remedy: string]
 /** A system error of a disk that is full, read-only, forbidden or broken, in words; undefined for any other error. */
 export function storageError(error: unknown, path?: string): PipelineError | undefined {
   if (!(error instanceof Error) || !("code" in error) || error instanceof PipelineError) return undefined;
-  // What Node says where a folder can't be made on a read-only file system.
-  const code =
-    error.code === "ENOENT" && "syscall" in error && error.syscall === "mkdir" ? "EROFS" : String(error.code);
+  const code = "syscall" in error && error.syscall === "mkdir" ? codeOfMkdir(error.code) : String(error.code);
   const known = Object.hasOwn(reasons, code) ? reasons[code] : undefined;
   if (known === undefined) return undefined;
   const place = path ?? ("path" in error ? String(error.path) : undefined);
@@ -30,4 +28,10 @@ export function storageError(error: unknown, path?: string): PipelineError | und
     remedy,
     ...(place === undefined ? {} : { details: { path: place } }),
   });
+}
+
+/** What Node says where a folder can't be made on a read-only file system, or in the place of a file. */
+function codeOfMkdir(code: unknown): string {
+  if (code === "ENOENT") return "EROFS";
+  return code === "EEXIST" ? "ENOTDIR" : String(code);
 }

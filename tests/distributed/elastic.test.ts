@@ -1,3 +1,4 @@
+import { renameSync, rmSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -95,13 +96,28 @@ describe("a training over tcp goes on by itself", () => {
     expect(end.losses).toEqual(undisturbed.losses);
   });
 
-  it("but not without end: it fails when no restarts are left, and is resumed by hand", {
+  it("but not without end: where rank 0 can't keep its checkpoints all end, and it is resumed by hand", {
     timeout: 240_000,
   }, async () => {
     const settings = [...together, "distributed.max_restarts=0", "training.checkpoint_every_steps=2"];
-    const end = await disturb({ rank: 1, signal: "SIGKILL", step: 5 }, { settings });
-    expect(end.error).toMatchObject({ code: "LAUNCH_FAILED", message: expect.stringContaining("signal SIGKILL") });
+    let [folder, pids]: [string, readonly number[]] = ["", []];
+    const end = await startTraining({
+      cwd,
+      settings,
+      onEvent(event, child) {
+        if (event.type === "run") folder = join(cwd, event.directory as string);
+        if (event.type !== "step" || event.globalStep !== 5) return;
+        pids = [...rankProcesses(child.pid!).values()];
+        renameSync(folder, `${folder} elsewhere`);
+        writeFileSync(folder, "a file in the place of the folder");
+      },
+    }).ended;
+    expect(end.error).toMatchObject({ code: "STORAGE_FAILED", message: expect.stringContaining("a file lies where") });
     expect(end.code).toBe(1);
+    expect(pids).toHaveLength(2);
+    for (const pid of pids) expect(() => process.kill(pid, 0)).toThrow(/ESRCH/);
+    rmSync(folder);
+    renameSync(`${folder} elsewhere`, folder);
     const resumed = await startTraining({ cwd, settings, args: ["--resume", "auto"] }).ended;
     expectWhole(resumed);
     expect(stepsOf(resumed)[0]).toBeLessThanOrEqual(6);

@@ -12,6 +12,9 @@ export interface MpirunOptions {
   readonly mpirun: readonly string[];
 }
 
+/** Memory in huge pages where Linux gives them on request: MPI copies from one process's pages to another's. */
+const hugePages = { GLIBC_TUNABLES: process.env.GLIBC_TUNABLES ?? "glibc.malloc.hugetlb=1" };
+
 /**
  * Starts all ranks with mpirun. MPI's world can't be mended: when a rank is lost all are started again, and go on from
  * the last checkpoint.
@@ -19,7 +22,8 @@ export interface MpirunOptions {
  */
 export function mpirunLauncher({ mpirun }: MpirunOptions): Launcher {
   return async (plan) => {
-    const { worldSize, command, env, maxRestarts, onRestart, onFailure } = plan;
+    const { worldSize, command, maxRestarts, onRestart, onFailure } = plan;
+    const env = { ...hugePages, ...plan.env };
     const flavour = await flavourOfMpirun(mpirun[0]!);
     const all = [...mpirun, ...argumentsOf(flavour, { env: Object.keys(env), isRoot: process.getuid?.() === 0 })];
     let [restarts, ending] = [0, false];
@@ -87,7 +91,10 @@ async function flavourOfMpirun(program: string): Promise<MpiFlavour> {
   }
 }
 
-/** Without binding: a process that is bound to one core starves its engine's threads. */
+/**
+ * Without binding: a process that is bound to one core starves its engine's threads. A process that waits for the others
+ * lets its own threads, and theirs, have the core.
+ */
 function argumentsOf(
   flavour: MpiFlavour,
   { env, isRoot }: { readonly env: readonly string[]; readonly isRoot: boolean },
@@ -95,7 +102,7 @@ function argumentsOf(
   // It hands on the whole environment.
   if (flavour === "mpich") return ["-bind-to", "none"];
   return [
-    ...["--bind-to", "none", "--oversubscribe"],
+    ...["--bind-to", "none", "--oversubscribe", "--mca", "mpi_yield_when_idle", "1"],
     ...(isRoot ? ["--allow-run-as-root"] : []),
     ...env.flatMap((name) => ["-x", name]),
   ];
