@@ -1,13 +1,13 @@
 // The tracking page beside MLflow's, in headless Chromium, on stores of the same 10,000 runs: what a visitor waits for and
 // what the page costs. Each visit is a new browser profile; the servers take turns and the one that waits is halted.
 import { existsSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { cpus, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 import { wholeNumber } from "../harness/peer-python.mjs";
 import { median, quantile } from "../harness/statistics.mjs";
-import { fillRuns, openApi } from "./load.mjs";
+import { fillRuns, logBatches, openApi } from "./load.mjs";
 import { inTurn, peerOptions, startOurs, startPeer } from "./servers.mjs";
 
 const waitMs = 180_000;
@@ -16,19 +16,27 @@ export const options = {
   ...peerOptions,
   runs: { type: "string", default: "10000", description: "runs of the experiment" },
   rounds: { type: "string", default: "5", description: "visits of each page" },
+  points: { type: "string", default: "100000", description: "points of the curve" },
+  stores: { type: "string", description: "folder where the filled stores stay, to be used again" },
   screenshots: { type: "string", description: "folder for a picture of each page as it was measured" },
 };
 
-/** What a visitor waits for; `wanted` is the name of the one run that a filter leaves. */
+/** Where the pages are, how a filter is typed, and what answers and shows a curve. */
 const pages = {
   ours: {
     path: (id) => `/#/experiments/${id}`,
+    curvePath: (_, run) => `/#/runs/${run}?tab=metrics`,
+    curveRequest: /metrics\/get-curves/,
+    curve: ".uplot canvas",
     async filter(page, text) {
       await page.getByRole("combobox", { name: /^Filter/ }).fill(text);
     },
   },
   mlflow: {
     path: (id) => `/#/experiments/${id}/runs`,
+    curvePath: (id, run) => `/#/experiments/${id}/runs/${run}/model-metrics`,
+    curveRequest: /metrics\/get-history/,
+    curve: ".js-plotly-plot .main-svg",
     async filter(page, text) {
       const box = page.getByPlaceholder(/metrics\.rmse/);
       await box.fill(text);
@@ -38,7 +46,7 @@ const pages = {
 };
 
 export async function run(values, print) {
-  const [runs, rounds] = [wholeNumber("runs", values.runs), wholeNumber("rounds", values.rounds)];
+  const [runs, rounds, points] = ["runs", "rounds", "points"].map((name) => wholeNumber(name, values[name]));
   const executablePath = [process.env.CHROMIUM_PATH, "/usr/bin/chromium", "/usr/bin/google-chrome"].find(
     (path) => path !== undefined && existsSync(path),
   );
@@ -46,14 +54,14 @@ export async function run(values, print) {
   const load = loadavg()[0];
   print(`${cpus()[0]?.model}, ${cpus().length} cores, load ${load.toFixed(2)} at the start`);
   if (load > 0.5) print("warning: the machine is not idle; figures of a busy machine say little");
-  const root = await mkdtemp(join(tmpdir(), "bench-tracking-page-"));
+  const root = values.stores ?? (await mkdtemp(join(tmpdir(), "bench-tracking-page-")));
+  await mkdir(root, { recursive: true });
   const servers = [];
   let browser;
   try {
     servers.push(await startOurs(root), await startPeer(values, root));
     print(`the peer: mlflow ${servers[1].version}`);
-    const ids = [];
-    for (const { url } of servers) ids.push(await fillRuns(openApi(url), runs));
+    const filled = await fill(root, servers, { runs, points });
     browser = await chromium.launch({ executablePath, args: ["--no-sandbox", "--enable-precise-memory-info"] });
     const visits = servers.map(() => []);
     for (const server of servers) server.pause();
@@ -62,7 +70,7 @@ export async function run(values, print) {
         server.resume();
         const name = index === 0 ? "ours" : "mlflow";
         visits[index].push(
-          await visit(browser, { ...pages[name], url: server.url, id: ids[index], runs, round, name, values }),
+          await visit(browser, { ...pages[name], url: server.url, ...filled[index], runs, round, name, values }),
         );
         server.pause();
       });
@@ -74,11 +82,28 @@ export async function run(values, print) {
   } finally {
     await browser?.close();
     await Promise.all(servers.map((server) => server.stop()));
-    await rm(root, { recursive: true, force: true });
+    if (values.stores === undefined) await rm(root, { recursive: true, force: true });
   }
 }
 
-async function visit(browser, { url, path, filter, id, runs, round, name, values }) {
+/** What is in the stores, written once: by server the experiment of many runs, and a run with one long curve. */
+async function fill(root, servers, { runs, points }) {
+  const file = join(root, `filled-${runs}-${points}.json`);
+  if (existsSync(file)) return JSON.parse(await readFile(file, "utf8"));
+  const filled = [];
+  for (const { url } of servers) {
+    const api = openApi(url);
+    const id = await fillRuns(api, runs);
+    const { experiment_id: curveExperiment } = await api.post("experiments/create", { name: "a long curve" });
+    const curveRun = await api.createRun(curveExperiment, "long", 1_700_000_000_000);
+    await logBatches(api, curveRun, { first: 0, count: points / 1000 });
+    filled.push({ id, curveExperiment, curveRun });
+  }
+  await writeFile(file, JSON.stringify(filled));
+  return filled;
+}
+
+async function visit(browser, { url, path, filter, id, runs, round, name, values, ...curve }) {
   const context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
   try {
     const page = await context.newPage();
@@ -107,16 +132,37 @@ async function visit(browser, { url, path, filter, id, runs, round, name, values
     await page.getByText(newest, { exact: true }).first().waitFor({ state: "detached", timeout: waitMs });
     const filtered = performance.now() - asked;
     if (values.screenshots) await page.screenshot({ path: join(values.screenshots, `${name}-filtered.png`) });
+    const drawn = await timeCurve(context, {
+      url,
+      ...curve,
+      picture: values.screenshots && join(values.screenshots, `${name}-curve.png`),
+    });
     return {
       first_row_ms: firstRow,
       settled_ms: settled,
       filtered_ms: filtered,
+      curve_ms: drawn,
       heap_mib: heap / 2 ** 20,
       received_kb: received / 1000,
     };
   } finally {
     await context.close();
   }
+}
+
+/** Milliseconds until the curve of a run is drawn, in a page of its own. */
+async function timeCurve(context, { url, curvePath, curveRequest, curve, curveExperiment, curveRun, picture }) {
+  const page = await context.newPage();
+  const answered = page.waitForResponse((response) => curveRequest.test(response.url()), { timeout: waitMs });
+  const began = performance.now();
+  await page.goto(`${url}${curvePath(curveExperiment, curveRun)}`);
+  await answered.then((response) => response.finished());
+  await page.locator(curve).first().waitFor({ timeout: waitMs });
+  // Two frames: the one that draws it is over.
+  await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+  const took = performance.now() - began;
+  if (picture) await page.screenshot({ path: picture });
+  return took;
 }
 
 function summary(visits) {

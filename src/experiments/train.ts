@@ -138,7 +138,11 @@ async function fitOptions(
   const epochs = training.fast_dev ? Math.min(fastDev.epochs, training.num_epochs) : training.num_epochs;
   const extent = { epochs, stepsPerEpoch: batches.stepsPerEpoch };
   const early = training.early_stopping && !training.overfit_one_batch;
-  const executor = await createOnnxExecutor({ device: training.device, threads });
+  const executor = await createOnnxExecutor({
+    device: training.device,
+    threads,
+    runs: training.gradient_accumulation * epochs * batches.stepsPerEpoch,
+  });
   if (training.use_amp && !executor.mixedPrecision) {
     throw new PipelineError("DEVICE_UNAVAILABLE", `training.use_amp: ${executor.device} has no fast half precision`, {
       remedy: "set training.use_amp=false",

@@ -88,7 +88,7 @@ describe.each(families.flatMap((name) => modes.map((mode) => [name, mode] as con
     expect(Object.keys(graph.inputs).filter((input) => input.startsWith("uniforms/"))).toHaveLength(
       mode === "RCBAM" ? 2 : 1,
     );
-    const executor = await createOnnxExecutor({ device: "cpu", threads: 2 });
+    const executor = await createOnnxExecutor({ threads: 2, optimization: "none" });
     await using step = await executor.compile(graph);
     step.writeState(initialState(options, weights));
     const losses: number[] = [];
@@ -161,7 +161,7 @@ describe("a training step", () => {
   });
   const oneStep = async (of: Pick<StepOptions, "model" | "normStatistics">) => {
     const options: StepOptions = { ...of, optimizer, batchSize: count, images: preparation };
-    const executor = await createOnnxExecutor({ device: "cpu", threads: 2 });
+    const executor = await createOnnxExecutor({ threads: 2, optimization: "none" });
     await using step = await executor.compile(buildTrainStep(options));
     const before = initialState(options, initialWeights(model, createRng(1)));
     step.writeState(before);

@@ -3,6 +3,7 @@ import { PipelineError } from "../../base/errors.ts";
 import { availableCores } from "../../base/machine-limits.ts";
 import { checkFeeds, checkState, requireWritten } from "../../graph/check-tensors.ts";
 import type { Executable, Executor } from "../../graph/executor.ts";
+import { countFlops } from "../../graph/flops.ts";
 import type { Graph, Variable } from "../../graph/graph.ts";
 import type { Value } from "../../graph/value.ts";
 import { verifyGraph } from "../../graph/verify.ts";
@@ -23,10 +24,13 @@ export interface OnnxExecutorOptions {
   /** "blocked" insists on onnxruntime's blocked convolution kernels, "plain" avoids them. */
   readonly kernels?: "auto" | "blocked" | "plain";
   /**
-   * "thorough", the default: onnxruntime rewrites the model, so that a step is up to 4 % quicker. "none": the model is
-   * taken as it was lowered, which makes a large graph ready in a fraction of the time (densenet201: 3 s for 42 s).
+   * "thorough": onnxruntime rewrites the model, so that a step is up to 4 % quicker. "none": the model is taken as it was
+   * lowered, which makes a large graph ready in a fraction of the time (densenet201: 3 s for 42 s). The default is what
+   * `runs` makes worth while.
    */
   readonly optimization?: "thorough" | "none";
+  /** How often a graph will run; default: very often. */
+  readonly runs?: number;
   /** Folder for an operator profile of every run (Chrome trace format). */
   readonly profilePrefix?: string;
 }
@@ -51,10 +55,18 @@ export async function createOnnxExecutor(options: OnnxExecutorOptions = {}): Pro
     mixedPrecision: device !== "cpu",
     compile: (graph, sharing) =>
       compile(graph, {
-        ...{ device, threads: workers, block, sharing },
-        ...{ optimization: options.optimization ?? "thorough", profilePrefix: options.profilePrefix },
+        ...{ device, threads: workers, block, sharing, profilePrefix: options.profilePrefix },
+        optimization: options.optimization ?? worthwhile(graph, device, options.runs),
       }),
   };
+}
+
+/** Floating-point operations of all runs from which on the time that optimising takes comes back. */
+const thoroughFromFlops = 1e13;
+
+function worthwhile(graph: Graph, device: Device, runs: number | undefined): "thorough" | "none" {
+  const isShort = runs !== undefined && countFlops(graph).total * runs < thoroughFromFlops;
+  return device === "cpu" && isShort ? "none" : "thorough";
 }
 
 interface CompileOptions {

@@ -12,9 +12,6 @@ export interface MpirunOptions {
   readonly mpirun: readonly string[];
 }
 
-/** Memory in huge pages where Linux gives them on request: MPI copies from one process's pages to another's. */
-const hugePages = { GLIBC_TUNABLES: process.env.GLIBC_TUNABLES ?? "glibc.malloc.hugetlb=1" };
-
 /**
  * Starts all ranks with mpirun. MPI's world can't be mended: when a rank is lost all are started again, and go on from
  * the last checkpoint.
@@ -22,8 +19,7 @@ const hugePages = { GLIBC_TUNABLES: process.env.GLIBC_TUNABLES ?? "glibc.malloc.
  */
 export function mpirunLauncher({ mpirun }: MpirunOptions): Launcher {
   return async (plan) => {
-    const { worldSize, command, maxRestarts, onRestart, onFailure } = plan;
-    const env = { ...hugePages, ...plan.env };
+    const { worldSize, command, env, maxRestarts, onRestart, onFailure } = plan;
     const flavour = await flavourOfMpirun(mpirun[0]!);
     const all = [...mpirun, ...argumentsOf(flavour, { env: Object.keys(env), isRoot: process.getuid?.() === 0 })];
     let [restarts, ending] = [0, false];
