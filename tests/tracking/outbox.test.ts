@@ -39,7 +39,7 @@ describe("openOutbox", () => {
     writeFileSync(file, "first");
     await outbox.writeArtifact("a/file.txt", { file });
     writeFileSync(file, "changed afterwards");
-    expect(performance.now() - before).toBeLessThan(5000);
+    expect(performance.now() - before).toBeLessThan(20_000);
     expect(await outbox.drain(300)).toBeGreaterThan(0);
     expect(outbox.runId).toBeUndefined();
     expect(problems).toHaveLength(1);

@@ -132,7 +132,7 @@ describe("tune", () => {
     );
     expect(end).toBe("budget");
     expect(study.trials.length).toBeGreaterThan(1);
-    expect(Date.now() - began).toBeLessThan(6000);
+    expect(Date.now() - began).toBeLessThan(30_000);
   });
 
   it("refuses parameters before anything runs", async () => {

@@ -1,7 +1,7 @@
 import { useState } from "preact/hooks";
 import { artifactUrl, readArtifact } from "../api.ts";
 import { BestSoFar } from "../charts/best-so-far.tsx";
-import { colourOf } from "../charts/colours.ts";
+import { shadeOf } from "../charts/colours.ts";
 import { type ParallelAxis, ParallelCoordinates } from "../charts/parallel-coordinates.tsx";
 import { Empty, Table } from "../fields.tsx";
 import { duration, number } from "../format.ts";
@@ -48,6 +48,10 @@ function Sweep({ state, summary }: { state: SweepState; summary: SweepSummary | 
     `${metric}, ${direction === "maximize" ? "much" : "little"} of it is good`,
     duration(1000 * seconds),
   ];
+  const ranks = ranksOf(trials, direction);
+  // Lines that are drawn later lie above.
+  const bestLast = (items: readonly ValuedTrial[]) =>
+    [...items].sort((a, b) => ranks.get(b.number)! - ranks.get(a.number)!);
   const valued = trials.flatMap((trial): ValuedTrial[] =>
     trial.value === null
       ? []
@@ -56,7 +60,7 @@ function Sweep({ state, summary }: { state: SweepState; summary: SweepSummary | 
             ...trial,
             value: trial.value,
             name: `trial ${trial.number}: ${metric} ${number(trial.value)}`,
-            colour: best?.trial === trial.number ? "var(--accent)" : colourOf(trial.number),
+            colour: shadeOf(ranks.get(trial.number)!, ranks.size),
           },
         ],
   );
@@ -80,7 +84,7 @@ function Sweep({ state, summary }: { state: SweepState; summary: SweepSummary | 
       {valued.length < 2 ? (
         <p class="muted">needs two trials</p>
       ) : (
-        <ParallelCoordinates items={valued} axes={axesOf(state)} />
+        <ParallelCoordinates items={bestLast(valued)} axes={axesOf(state)} />
       )}
       <h2>Importance</h2>
       <Importance shares={summary?.importance ?? []} finished={state.finished} />
@@ -88,6 +92,14 @@ function Sweep({ state, summary }: { state: SweepState; summary: SweepSummary | 
       <Trials state={state} />
     </>
   );
+}
+
+/** The places of the trials that have a value, the best one 0. */
+function ranksOf(trials: readonly SweepTrial[], direction: SweepState["direction"]): ReadonlyMap<number, number> {
+  const better = direction === "maximize" ? -1 : 1;
+  const ranked = trials.flatMap(({ number, value }) => (value === null ? [] : [{ number, value }]));
+  ranked.sort((a, b) => better * (a.value - b.value) || a.number - b.number);
+  return new Map(ranked.map(({ number }, rank) => [number, rank]));
 }
 
 function Importance({ shares, finished }: { shares: SweepSummary["importance"]; finished: boolean }) {
