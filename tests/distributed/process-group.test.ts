@@ -92,7 +92,8 @@ describe.each(kinds)("process group $name", (kind) => {
   if (kind.name === "tcp auto" || kind.name === "tcp tree") return;
 
   it("ends a call that one member does not make, within the time of a call", async () => {
-    const { reports } = await run(kind, 3, "hang", { callTimeoutMs: 1500 });
+    const { end, reports } = await run(kind, 3, "hang", { callTimeoutMs: 1500 });
+    expect(end).toBe("members");
     for (const report of reports.slice(0, 2)) {
       const { code, seconds } = report.lost as { code: string; seconds: number };
       expect(code).toBe("PEER_LOST");
