@@ -107,7 +107,12 @@ describe.skipIf(executablePath === undefined)(
       await page.getByRole("button", { name: /^val_accuracy/ }).click();
       await page.getByRole("button", { name: /^val_accuracy ↓/ }).waitFor();
       expect(await names(page)).toHaveLength(11);
-      await page.getByRole("combobox", { name: /^Filter/ }).fill("params.model.name = 'resnet9'");
+      const filter = page.getByRole("combobox", { name: /^Filter/ });
+      await filter.fill("params.model.name = ");
+      await page.getByRole("option", { name: "'resnet9'" }).waitFor();
+      await filter.fill("params.model.name = 'resnet9'");
+      await filter.press("Enter");
+      await page.getByRole("listbox", { name: "Proposals" }).waitFor({ state: "hidden" });
       await page.getByText("3 runs", { exact: true }).waitFor();
       expect((await names(page)).every((name) => name.startsWith("resnet9"))).toBe(true);
       await page.getByLabel("Metric values").selectOption("max");
@@ -120,7 +125,7 @@ describe.skipIf(executablePath === undefined)(
       const { metrics } = await history(first, "val_accuracy");
       const seventh = metrics.find(({ step }) => step === 7)!.value;
       await page.getByRole("cell", { name: String(Number(seventh.toPrecision(5))), exact: true }).waitFor();
-      await page.getByRole("combobox", { name: /^Filter/ }).fill("nonsense");
+      await filter.fill("nonsense");
       await page.getByRole("alert").filter({ hasText: "nonsense" }).waitFor();
     });
 

@@ -39,6 +39,11 @@ describe("complete", () => {
     expect(at("metrics.val_loss < |").proposals).toEqual([]);
   });
 
+  it("leaves a value alone whose quotes are closed", () => {
+    expect(at("params.model.name = 'air'|").proposals).toEqual([]);
+    expect(at("params.model.name = 'air|").proposals).toEqual(["'airbench'"]);
+  });
+
   it("goes on after a comparison", () => {
     expect(at("attributes.status = 'FINISHED' |").proposals).toEqual(["AND"]);
     expect(at("params.`model.name` IS NOT NULL |").proposals).toEqual(["AND"]);

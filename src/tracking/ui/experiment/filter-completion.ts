@@ -38,6 +38,8 @@ export function complete(text: string, caret: number, known: KnownFields): Compl
     value: () => known.valuesOf(field).map((value) => `'${value}'`),
     join: () => ["AND"],
   }[expected]();
+  // A value whose quotes are closed is whole.
+  if (/^(['"]).*\1$/.test(typed) && expected === "value") return { from: caret, to: caret, proposals: [] };
   const wanted = typed.toLowerCase().replace(/^['"]/, "");
   const rank = (candidate: string) => candidate.toLowerCase().replace(/^'/, "").indexOf(wanted);
   const proposals = candidates

@@ -5,12 +5,14 @@ interface FilterFieldProps {
   readonly value: string;
   readonly known: KnownFields;
   onInput(value: string): void;
+  /** It is asked for now, not only when the typing is over. */
+  onEnter(): void;
 }
 
 const nothing: Completion = { from: 0, to: 0, proposals: [] };
 
 /** A filter in MLflow's grammar, with proposals for the word at the caret. */
-export function FilterField({ value, known, onInput }: FilterFieldProps) {
+export function FilterField({ value, known, onInput, onEnter }: FilterFieldProps) {
   const input = useRef<HTMLInputElement>(null);
   const [completion, setCompletion] = useState(nothing);
   const [active, setActive] = useState(-1);
@@ -36,6 +38,11 @@ export function FilterField({ value, known, onInput }: FilterFieldProps) {
   const { proposals } = completion;
   const isOpen = proposals.length > 0;
   const onKeyDown = (event: KeyboardEvent) => {
+    if (event.key === "Enter" && active < 0) {
+      close();
+      onEnter();
+      return;
+    }
     if (!isOpen) {
       if (event.key === "ArrowDown") propose();
       return;

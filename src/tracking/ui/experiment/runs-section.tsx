@@ -14,9 +14,9 @@ import { compareLink, keepSettings, readSettings, type TableSettings } from "./t
 import { TableTools } from "./table-tools.tsx";
 
 const maxRuns = 10_000;
-/** Thousands of runs that are over change no more: only what is small or runs is read again and again. */
-const maxLiveRuns = 500;
 const refreshMs = 5000;
+/** Reading thousands of runs again takes a while: between two reads lie so many times their time. */
+const restFactor = 20;
 const typingMs = 400;
 /** A filter in the middle of a comparison is refused only when nothing more comes. */
 const thinkingMs = 2000;
@@ -29,7 +29,9 @@ export function RunsSection({ experiment, query }: { experiment: Experiment; que
   const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
   const [live, setLive] = useState(true);
   const [changes, setChanges] = useState(0);
-  const filter = useSettled(settings.filter, isWhole(settings.filter) ? typingMs : thinkingMs);
+  const [entered, setEntered] = useState(settings.filter);
+  const patienceMs = entered === settings.filter ? 0 : isWhole(settings.filter) ? typingMs : thinkingMs;
+  const filter = useSettled(settings.filter, patienceMs);
   const step = useSettled(settings.step, typingMs);
   const { runs, complete } = useRuns({ experiment: id, filter, settings, live, changes });
   useEffect(() => keepSettings(id, { ...settings, filter, step }), [id, settings, filter, step]);
@@ -62,7 +64,12 @@ export function RunsSection({ experiment, query }: { experiment: Experiment; que
     <section aria-label={experiment.name}>
       <h1>{experiment.name}</h1>
       <div class="bar">
-        <FilterField value={settings.filter} known={known} onInput={(text) => change({ filter: text })} />
+        <FilterField
+          value={settings.filter}
+          known={known}
+          onInput={(text) => change({ filter: text })}
+          onEnter={() => setEntered(settings.filter)}
+        />
         <button
           type="button"
           class="primary"
@@ -87,7 +94,8 @@ export function RunsSection({ experiment, query }: { experiment: Experiment; que
         onChange={change}
       >
         <span class="muted" aria-live="polite" id="run-count">
-          {runs.length.toLocaleString("en")} runs{complete ? "" : " …"}
+          {runs.length === 1 ? "1 run" : `${runs.length.toLocaleString("en")} runs`}
+          {complete ? "" : " …"}
         </span>
       </TableTools>
       {runs.length === 0 && complete ? (
@@ -125,14 +133,14 @@ interface RunsOptions {
 function useRuns({ experiment, filter, settings: { order, values }, live, changes }: RunsOptions) {
   const report = useContext(ReportContext);
   const [found, setFound] = useState<{ runs: readonly Run[]; complete: boolean }>({ runs: [], complete: false });
-  const { runs, complete } = found;
-  const isLive = live && complete && (runs.length <= maxLiveRuns || runs.some(({ status }) => status === "RUNNING"));
-  const ticks = useTicks(refreshMs, isLive);
+  const [restMs, setRestMs] = useState(refreshMs);
+  const ticks = useTicks(restMs, live && found.complete);
   const direction = order.descending ? "DESC" : "ASC";
   const serverOrder = isSortedHere(order.id, values) ? "attributes.start_time DESC" : `${order.id} ${direction}`;
   useWork(
     async (signal) => {
       let pages = 0;
+      const began = performance.now();
       await searchRuns({
         experiment,
         filter,
@@ -145,6 +153,8 @@ function useRuns({ experiment, filter, settings: { order, values }, live, change
           if (all || pages === 1) setFound({ runs: some, complete: all });
         },
       });
+      // Whole refresh times: the clock does not start anew for each small difference.
+      setRestMs(refreshMs * Math.ceil((restFactor * (performance.now() - began)) / refreshMs));
       report(undefined);
     },
     [experiment, filter, serverOrder, ticks, changes],
