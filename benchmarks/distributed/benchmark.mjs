@@ -1,5 +1,7 @@
 import { spawnSync } from "node:child_process";
-import { cpus, loadavg } from "node:os";
+import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { cpus, loadavg, tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { summarise } from "../harness/statistics.mjs";
 import { measureAccuracy } from "./accuracy.mjs";
@@ -28,9 +30,11 @@ export async function run(values, print) {
   print(`${hardware.cpu}, ${hardware.cores} cores, load ${hardware.load.toFixed(2)} at the start`);
   const parts = values.what.split(",");
   const plan = { worldSize: Number(values.ranks), sizes: numbers(values.sizes), repeats: Number(values.repeats) };
+  const libraries = mpichLibraries();
   const allReduce = parts.includes("allreduce")
-    ? compare(plan, { rounds: Number(values.rounds), python, print })
+    ? compare(plan, { rounds: Number(values.rounds), python, libraries, print })
     : null;
+  rmSync(libraries, { recursive: true });
   const scaling = {};
   if (parts.includes("scaling")) {
     for (const model of values.models.split(",")) {
@@ -64,8 +68,17 @@ export async function run(values, print) {
   return { hardware, plan, allReduce, scaling, accuracy, ratio: allReduce?.ratio ?? null };
 }
 
+/** A folder in which MPICH has the name that mpi4py looks for; Debian gives it another one beside Open MPI. */
+function mpichLibraries() {
+  const folder = mkdtempSync(join(tmpdir(), "bench-mpich-"));
+  const { stdout } = spawnSync("ldconfig", ["-p"], { encoding: "utf8" });
+  const path = /libmpich\.so\.12 .*=> (\S+)/.exec(stdout ?? "")?.[1];
+  if (path !== undefined) symlinkSync(path, join(folder, "libmpi.so.12"));
+  return folder;
+}
+
 /** Times the same sums in all ways that there are here, in turns. `ratio`: gloo's time over that of our TCP. */
-function compare(plan, { rounds, python, print }) {
+function compare(plan, { rounds, python, libraries, print }) {
   const ours = (name, transport, more = {}) => ({
     name,
     command: [
@@ -77,10 +90,10 @@ function compare(plan, { rounds, python, print }) {
   });
   const openMpi = (btl) => ["mpirun.openmpi", "--mca", "btl", `${btl},self`];
   const mpich = ["mpirun.mpich"];
-  const own = (name, mpirun, { abi, flags = [] }) => ({
+  const own = (name, mpirun, { abi, flags = [], env = [] }) => ({
     name,
     command: [
-      ...[...privateNetwork, "env", `MPI4PY_MPIABI=${abi}`, ...mpirun, ...flags, "-n", `${plan.worldSize}`],
+      ...[...privateNetwork, "env", `MPI4PY_MPIABI=${abi}`, ...env, ...mpirun, ...flags, "-n", `${plan.worldSize}`],
       ...[python, here("mpi.py"), JSON.stringify(plan)],
     ],
   });
@@ -89,9 +102,12 @@ function compare(plan, { rounds, python, print }) {
     ours("ours, tcp", "tcp"),
     ours("ours, Open MPI", "mpi", { mpirun: openMpi("vader") }),
     own("Open MPI itself", openMpi("vader"), { abi: "openmpi", flags: openMpiFlags }),
-    own("Open MPI over tcp", openMpi("tcp"), { abi: "openmpi", flags: openMpiFlags }),
+    own("Open MPI over tcp", [...openMpi("tcp"), "--mca", "btl_tcp_if_include", "lo"], {
+      abi: "openmpi",
+      flags: openMpiFlags,
+    }),
     ours("ours, MPICH", "mpi", { mpirun: mpich }),
-    own("MPICH itself", mpich, { abi: "mpich" }),
+    own("MPICH itself", mpich, { abi: "mpich", env: [`LD_LIBRARY_PATH=${libraries}`] }),
     { name: "torch gloo", command: [python, here("gloo.py"), JSON.stringify(plan)] },
   ];
   const times = contestants.map(() => Object.fromEntries(plan.sizes.map((mb) => [mb, []])));
