@@ -1,4 +1,4 @@
-import { Worker } from "node:worker_threads";
+import { SHARE_ENV, Worker } from "node:worker_threads";
 import { PipelineError } from "../base/errors.ts";
 import { workerUrl } from "../base/worker-url.ts";
 import type {
@@ -31,7 +31,12 @@ export interface Communicator extends AsyncDisposable {
 
 /** @throws PEER_REFUSED, PEER_LOST when the coordinator can't be reached */
 export async function joinTraining(options: JoinOptions): Promise<Communicator> {
-  const worker = new Worker(workerUrl("workers/communicator-worker"), { workerData: options, name: "communicator" });
+  // MPI reads the environment: what is set in the thread has to be there.
+  const worker = new Worker(workerUrl("workers/communicator-worker"), {
+    workerData: options,
+    name: "communicator",
+    env: SHARE_ENV,
+  });
   const calls = new Map<number, { resolve: (value: never) => void; reject: (error: Error) => void }>();
   const stopping = new AbortController();
   const ending = withResolvers<void>();

@@ -43,7 +43,7 @@ const same = (a, b) => a.length === b.length && a.every((x, i) => x === b[i]);
 const { description } = await call({ type: "group" });
 report("description", description);
 
-for (const length of [0, 1, 3, worldSize, 1000, 4097, 65_536, 65_537, 1_000_003]) {
+for (const length of [0, 1, 3, worldSize, 1000, 4097, 65_536, 65_537, 2_500_003]) {
   const data = numbers(length, rank);
   await call({ type: "allReduce", data });
   report(`sum of ${length}`, same(data, sums(length)));

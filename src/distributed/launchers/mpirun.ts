@@ -87,10 +87,7 @@ async function flavourOfMpirun(program: string): Promise<MpiFlavour> {
   }
 }
 
-/**
- * Without binding: a process that is bound to one core starves its engine's threads. A process that waits for the others
- * lets its own threads, and theirs, have the core.
- */
+/** Without binding: a process that is bound to one core starves its engine's threads. */
 function argumentsOf(
   flavour: MpiFlavour,
   { env, isRoot }: { readonly env: readonly string[]; readonly isRoot: boolean },
@@ -98,7 +95,7 @@ function argumentsOf(
   // It hands on the whole environment.
   if (flavour === "mpich") return ["-bind-to", "none"];
   return [
-    ...["--bind-to", "none", "--oversubscribe", "--mca", "mpi_yield_when_idle", "1"],
+    ...["--bind-to", "none", "--oversubscribe"],
     ...(isRoot ? ["--allow-run-as-root"] : []),
     ...env.flatMap((name) => ["-x", name]),
   ];

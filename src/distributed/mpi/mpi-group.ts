@@ -2,7 +2,9 @@ import { PipelineError } from "../../base/errors.ts";
 import { CallQueue } from "../call-queue.ts";
 import { defaultCallTimeoutMs, type GroupLimits, type ProcessGroup } from "../process-group.ts";
 import { piecesOf, type Range } from "../range.ts";
+import { createHugePageAdviser } from "./huge-pages.ts";
 import type { MpiLibrary } from "./library.ts";
+import { tuneOpenMpi } from "./open-mpi-tuning.ts";
 
 export interface MpiGroupOptions extends GroupLimits {
   readonly library: MpiLibrary;
@@ -20,6 +22,7 @@ const threadMultiple = 3;
  * @throws MPI_UNAVAILABLE when MPI can't be initialised
  */
 export function createMpiGroup({ library: mpi, timeoutMs = defaultCallTimeoutMs }: MpiGroupOptions): ProcessGroup {
+  using _ = mpi.flavour === "openmpi" ? tuneOpenMpi(process.env) : undefined;
   const provided = new Int32Array(1);
   check(mpi.initThread(null, null, threadMultiple, provided), "MPI_Init_thread");
   if (provided[0]! < threadMultiple) {
@@ -31,6 +34,7 @@ export function createMpiGroup({ library: mpi, timeoutMs = defaultCallTimeoutMs 
   const worldSize = numberFrom((out) => mpi.commSize(mpi.world, out), "MPI_Comm_size");
   /** Lengths of sums that all have asked for at the same time. */
   const agreed = new Set<number>();
+  const adviseHugePages = createHugePageAdviser();
   let broken = false;
   const calls = new CallQueue({
     timeoutMs,
@@ -66,6 +70,7 @@ export function createMpiGroup({ library: mpi, timeoutMs = defaultCallTimeoutMs 
         // every step: they are compared the first time.
         if (!agreed.has(data.length)) requireSame(await lengthsOf(data.length), data.length);
         agreed.add(data.length);
+        adviseHugePages(data);
         for (const { start, end } of chunks(data.length)) {
           const part = data.subarray(start, end);
           check(await mpi.allReduce(mpi.inPlace, part, part.length, mpi.float, mpi.sum, mpi.world), "MPI_Allreduce");
