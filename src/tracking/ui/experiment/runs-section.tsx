@@ -1,4 +1,4 @@
-import { useContext, useEffect, useMemo, useState } from "preact/hooks";
+import { useContext, useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { call, type Experiment, searchRuns } from "../api.ts";
 import { Empty } from "../fields.tsx";
 import { ReportContext } from "../report.ts";
@@ -134,14 +134,19 @@ function useRuns({ experiment, filter, settings: { order, values }, live, change
   const report = useContext(ReportContext);
   const [found, setFound] = useState<{ runs: readonly Run[]; complete: boolean }>({ runs: [], complete: false });
   const [restMs, setRestMs] = useState(refreshMs);
-  const ticks = useTicks(restMs, live && found.complete);
+  const [reading, setReading] = useState(true);
+  const ticks = useTicks(restMs, live && !reading);
+  /** What the table shows all runs of. */
+  const whole = useRef("");
   const direction = order.descending ? "DESC" : "ASC";
   const serverOrder = isSortedHere(order.id, values) ? "attributes.start_time DESC" : `${order.id} ${direction}`;
   useWork(
     async (signal) => {
       let pages = 0;
       const began = performance.now();
-      await searchRuns({
+      const asked = JSON.stringify([experiment, filter, serverOrder]);
+      setReading(true);
+      const search = searchRuns({
         experiment,
         filter,
         order: serverOrder,
@@ -149,9 +154,13 @@ function useRuns({ experiment, filter, settings: { order, values }, live, change
         signal,
         onPage: (some, all) => {
           pages += 1;
-          // The first page at once, the others when all are here: fewer redraws.
-          if (all || pages === 1) setFound({ runs: some, complete: all });
+          // The first page at once, the others when all are here: fewer redraws. What is read again replaces the whole.
+          if (all || (pages === 1 && whole.current !== asked)) setFound({ runs: some, complete: all });
+          if (all) whole.current = asked;
         },
+      });
+      await search.finally(() => {
+        if (!signal.aborted) setReading(false);
       });
       // Whole refresh times: the clock does not start anew for each small difference.
       setRestMs(refreshMs * Math.ceil((restFactor * (performance.now() - began)) / refreshMs));
