@@ -79,8 +79,9 @@ const supportRules: readonly SupportRule[] = [
   },
   {
     key: "training.gradient_accumulation",
-    supported: (value, { training }) => training.batch_size % Number(value) === 0,
-    possible: "a divisor of training.batch_size",
+    supported: (value, { training, distributed }) =>
+      training.batch_size % Number(value) === 0 && (value === 1 || !distributed.sync_batch_norm),
+    possible: "a divisor of training.batch_size; 1 with distributed.sync_batch_norm, which takes each batch whole",
   },
   offOnly("distributed.use_gpu"),
 ];

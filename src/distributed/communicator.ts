@@ -25,6 +25,8 @@ export interface Communicator extends AsyncDisposable {
   report(report: unknown): void;
   /** This process has done its part. */
   done(): void;
+  /** Whether the whole training is done. */
+  readonly hasEnded: boolean;
   /** Waits until the whole training is done. @throws PEER_LOST when the group breaks before */
   ended(): Promise<void>;
 }
@@ -104,6 +106,9 @@ export async function joinTraining(options: JoinOptions): Promise<Communicator> 
     worldSize: welcome.worldSize,
     welcome,
     stopping: stopping.signal,
+    get hasEnded() {
+      return hasEnded;
+    },
     async nextGroup() {
       return groupOver(await call<GroupDescription>({ type: "group" }), call);
     },

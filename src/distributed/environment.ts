@@ -37,7 +37,20 @@ export function rankFromEnvironment(env: Environment): RankEnvironment | undefin
       remedy: `set ${found.rank} to 0 … ${found.worldSize} - 1`,
     });
   }
-  return { rank, worldSize, localWorldSize: isSet(env[found.local]) ? whole(env, found.local) : undefined };
+  return { rank, worldSize, localWorldSize: isSet(env[found.local]) ? whole(env, found.local, 1) : undefined };
+}
+
+/** Threads that a launcher has given this process. @throws CONFIG_INVALID */
+export function threadsFromEnvironment(env: Environment): number | undefined {
+  return isSet(env[threadsVariable]) ? whole(env, threadsVariable, 1) : undefined;
+}
+
+/** What a process that a launcher of ours starts may not take over from the one that itself was given a place. */
+export function withoutPlace(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const own = { ...env };
+  const names = ["RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "TORCHELASTIC_USE_AGENT_STORE"];
+  for (const name of [...names, threadsVariable]) delete own[name];
+  return own;
 }
 
 export interface MeetingPoint {
@@ -54,7 +67,7 @@ export function meetingPoint(initMethod: string, env: Environment): MeetingPoint
   if (isSet(env.MASTER_ADDR) && isSet(env.MASTER_PORT)) {
     // The agent of torchrun listens there itself.
     const taken = env.TORCHELASTIC_USE_AGENT_STORE === "True" ? 1 : 0;
-    return { host: numeric(env.MASTER_ADDR!), port: whole(env, "MASTER_PORT") + taken };
+    return { host: numeric(env.MASTER_ADDR!), port: whole(env, "MASTER_PORT", 1, 65_535 - taken) + taken };
   }
   const match = /^tcp:\/\/(\[[0-9a-f:]+\]|[^:/\s]+):(\d{1,5})$/i.exec(initMethod);
   if (match !== null && Number(match[2]) <= 65_535) return { host: numeric(match[1]!), port: Number(match[2]) };
@@ -97,10 +110,11 @@ function isSet(value: string | undefined): value is string {
   return value !== undefined && value !== "";
 }
 
-function whole(env: Environment, name: string): number {
+function whole(env: Environment, name: string, least = 0, most = 999_999): number {
   const text = env[name];
-  if (text !== undefined && /^\d{1,6}$/.test(text)) return Number(text);
+  if (text !== undefined && /^\d{1,6}$/.test(text) && Number(text) >= least && Number(text) <= most)
+    return Number(text);
   throw new PipelineError("CONFIG_INVALID", `the environment variable ${name} is ${text ?? "not set"}`, {
-    remedy: "set it to a whole number, as the launcher does",
+    remedy: `set it to a whole number from ${least} to ${most}, as the launcher does`,
   });
 }

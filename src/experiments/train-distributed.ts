@@ -46,8 +46,9 @@ export async function* trainDistributed(
   checkWorldSize(request.config, worldSize);
   const starter = chooseStarter(request.config, place);
   const point = meetingPoint(distributed.init_method, place === undefined ? {} : env);
-  const secret = starter === "env" ? secretFrom(env) : (env[secretVariable] ?? randomBytes(32).toString("hex"));
-  checkReach(point, { secret: env[secretVariable] });
+  const hasSecret = (env[secretVariable] ?? "") !== "";
+  checkReach(point, { hasSecret });
+  const secret = starter === "env" || hasSecret ? secretFrom(env) : randomBytes(32).toString("hex");
 
   const inbox: (() => ExperimentEvent | TrainingOutcome)[] = [];
   let wake = (): void => undefined;
@@ -114,7 +115,7 @@ export async function* trainDistributed(
           ),
       });
     }
-    for (const message of notes(request.config, starter)) warn(message);
+    for (const message of notes(request.config, { starter, point })) warn(message);
     const mayBeElsewhere = starter === "env" && place?.localWorldSize !== worldSize;
     const unreachable = mayBeElsewhere ? await loopbackWarning(point) : undefined;
     if (unreachable !== undefined) warn(unreachable);
@@ -168,19 +169,33 @@ function chooseStarter({ distributed }: Config, place: RankEnvironment | undefin
 }
 
 /** @throws CONFIG_INVALID where other machines could come in and nobody has chosen a secret */
-function checkReach({ host }: MeetingPoint, { secret }: { readonly secret: string | undefined }): void {
-  if (isLoopback(host) || secret !== undefined) return;
+function checkReach({ host }: MeetingPoint, { hasSecret }: { readonly hasSecret: boolean }): void {
+  if (isLoopback(host) || hasSecret) return;
   throw new PipelineError("CONFIG_INVALID", `the processes meet at ${host}, which other machines can reach`, {
     remedy: `set ${secretVariable} to the same random text for all processes, or use tcp://localhost:PORT`,
     details: { host },
   });
 }
 
-function notes({ distributed }: Config, starter: Starter): string[] {
+function notes(
+  { distributed }: Config,
+  { starter, point }: { readonly starter: Starter; readonly point: MeetingPoint },
+): string[] {
   const how = { local: "local processes", mpirun: "mpirun", ray: "Ray jobs", env: "processes that others start" }[
     starter
   ];
-  return distributed.backend === "gloo"
-    ? [`distributed.backend gloo stands for this program's own TCP connections here (${how}); mpi uses an MPI library`]
-    : [];
+  const found: string[] = [];
+  if (distributed.backend === "gloo")
+    found.push(
+      `distributed.backend gloo stands for this program's own TCP connections here (${how}); mpi uses an MPI library`,
+    );
+  const goesElsewhere =
+    starter === "ray" ||
+    (starter === "mpirun" && distributed.mpirun.some((word) => /^--?(H|f|host|hostfile|machinefile)\b/.test(word)));
+  if (goesElsewhere && isLoopback(point.host))
+    found.push(
+      `the processes meet at ${point.host}, which is each machine itself: for other machines set distributed.init_method ` +
+        `to tcp://ADDRESS:PORT of this one, and ${secretVariable}`,
+    );
+  return found;
 }

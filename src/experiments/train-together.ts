@@ -28,10 +28,13 @@ export async function trainTogether(communicator: Communicator, options: Togethe
   const { sync_batch_norm: sync, bucket_mb: bucketMb, backward_parts: parts, compression } = config.distributed;
   const { local_steps: every, outer_learning_rate: learningRate, outer_momentum: momentum } = config.distributed;
   let checkpoint = options.resume;
+  /** Between exchanges each process has weights of its own: the states after a loss need not belong together. */
+  let isApart = false;
   for (;;) {
     const peers = await communicator.nextGroup();
     try {
-      checkpoint = await newestCheckpoint(peers, { checkpoint, fingerprint });
+      checkpoint = await newestCheckpoint(peers, { checkpoint, fingerprint, isApart });
+      isApart = false;
       const result = await run({
         resume: checkpoint,
         together: {
@@ -50,6 +53,7 @@ export async function trainTogether(communicator: Communicator, options: Togethe
     } catch (error) {
       if (!isPipelineError(error, "PEER_LOST")) throw error;
       peers.abort(error);
+      isApart = every > 1;
       if (communicator.welcome.transport === "mpi") {
         if (communicator.rank === 0 && checkpoint !== undefined) await saveCheckpoint(options.directory, checkpoint);
         throw error;
@@ -68,15 +72,22 @@ interface Standing {
   /** -1 for a process that has nothing. */
   readonly globalStep: number;
   readonly epoch: number;
+  readonly isApart: boolean;
+}
+
+interface OwnState {
+  readonly checkpoint: Checkpoint | undefined;
+  readonly fingerprint: string;
+  readonly isApart: boolean;
 }
 
 /** The checkpoint of the process that has come furthest; undefined where all begin. */
 async function newestCheckpoint(
   peers: Peers,
-  { checkpoint, fingerprint }: { readonly checkpoint: Checkpoint | undefined; readonly fingerprint: string },
+  { checkpoint, fingerprint, isApart }: OwnState,
 ): Promise<Checkpoint | undefined> {
   const { globalStep = -1, epoch = -1 } = checkpoint?.progress ?? {};
-  const own: Standing = { fingerprint, globalStep, epoch };
+  const own: Standing = { fingerprint, globalStep, epoch, isApart };
   const gathered = await peers.allGather(new TextEncoder().encode(JSON.stringify(own)));
   const standings = gathered.map((bytes) => JSON.parse(new TextDecoder().decode(bytes)) as Standing);
   const stranger = standings.findIndex((other) => other.fingerprint !== standings[0]!.fingerprint);
@@ -94,8 +105,9 @@ async function newestCheckpoint(
     a.globalStep < b.globalStep || (a.globalStep === b.globalStep && a.epoch < b.epoch);
   const source = standings.reduce((best, standing, rank) => (isBehind(standings[best]!, standing) ? rank : best), 0);
   const newest = standings[source]!;
-  if (!standings.some((standing) => isBehind(standing, newest))) return checkpoint;
+  const takeOver = newest.globalStep >= 0 && standings.some((standing) => standing.isApart);
+  if (!takeOver && !standings.some((standing) => isBehind(standing, newest))) return checkpoint;
   const sent = source === peers.rank && checkpoint !== undefined ? encodeCheckpoint(checkpoint) : new Uint8Array(0);
   const received = await peers.broadcast(sent, source);
-  return isBehind(own, newest) ? decodeCheckpoint(received, `of rank ${source}`) : checkpoint;
+  return takeOver || isBehind(own, newest) ? decodeCheckpoint(received, `of rank ${source}`) : checkpoint;
 }

@@ -38,8 +38,8 @@ export class OuterOptimizer {
   readonly #parameters: Packed;
   readonly #averaged: Packed;
   /** Where the parameters were after the last exchange, and the momentum. */
-  readonly #anchor: Float32Array;
-  readonly #momentum: Float32Array;
+  #anchor: Float32Array;
+  #momentum: Float32Array;
   readonly #residual: Float32Array | undefined;
 
   /** @param saved its variables in a checkpoint; without them it begins where `state` is */
@@ -72,7 +72,8 @@ export class OuterOptimizer {
     const change = this.#parameters.pack((name) => local[name]!);
     for (let i = 0; i < change.length; i++) change[i] = (this.#anchor[i]! - change[i]!) * share;
     await peers.allReduce(change, this.#residual);
-    const [anchor, velocity] = [this.#anchor, this.#momentum];
+    // They become its own at the end: when a process is lost on the way, all go on from the exchange before.
+    const [anchor, velocity] = [this.#anchor.slice(), this.#momentum.slice()];
     for (let i = 0; i < change.length; i++) {
       velocity[i] = momentum * velocity[i]! + change[i]!;
       anchor[i]! -= learningRate * (change[i]! + momentum * velocity[i]!);
@@ -83,6 +84,7 @@ export class OuterOptimizer {
     figures.set([loss, isAskedToStop ? peers.worldSize : 0]);
     for (let i = 0; i < mean.length; i++) mean[i]! *= share;
     await peers.allReduce(mean);
+    [this.#anchor, this.#momentum] = [anchor, velocity];
     variables.writeState({ ...this.#parameters.unpack(anchor), ...this.#averaged.unpack(mean) });
     return { loss: figures[0]!, isAskedToStop: figures[1]! > 0 };
   }

@@ -1,6 +1,6 @@
 // Process of one rank, started by a launcher: everything that it has to know is in its environment.
 import { endProcess } from "../base/end-process.ts";
-import { meetingPoint, rankFromEnvironment, threadsVariable } from "../distributed/environment.ts";
+import { meetingPoint, rankFromEnvironment, threadsFromEnvironment } from "../distributed/environment.ts";
 import { rankStart, secretFrom } from "../experiments/rank-place.ts";
 import { startRank } from "../experiments/run-rank.ts";
 
@@ -12,20 +12,16 @@ process.on("SIGHUP", () => undefined);
 // mpirun sends it when another rank is lost: the state after the last step is saved before this one ends by itself.
 process.on("SIGTERM", () => setTimeout(() => endProcess(143), 4000).unref());
 
-const place = rankFromEnvironment(process.env);
-if (place === undefined) {
-  process.stderr.write("this process was not given a rank: set RANK and WORLD_SIZE\n");
-  process.exit(2);
-}
-const threads = process.env[threadsVariable];
-const start = rankStart({
-  place,
-  threads: threads === undefined ? undefined : Number(threads),
-  point: meetingPoint("env://", process.env),
-  secret: secretFrom(process.env),
-  patienceMs: 60_000,
-});
 try {
+  const place = rankFromEnvironment(process.env);
+  if (place === undefined) throw new Error("this process was not given a rank: set RANK and WORLD_SIZE");
+  const start = rankStart({
+    place,
+    threads: threadsFromEnvironment(process.env),
+    point: meetingPoint("env://", process.env),
+    secret: secretFrom(process.env),
+    patienceMs: 60_000,
+  });
   await startRank(start).done;
   process.exit(0);
 } catch (error) {

@@ -28,9 +28,11 @@ try {
       await communicator.ended();
     }
   } catch (error) {
+    const isLost = isPipelineError(error, "PEER_LOST");
     // Lost processes are started again; everything else would happen again.
-    if (!isPipelineError(error, "PEER_LOST")) report({ type: "failed", error: transferError(error) });
-    throw error;
+    if (!isLost) report({ type: "failed", error: transferError(error) });
+    // It came back when the others were done.
+    if (!(isLost && communicator.hasEnded && join.rank !== 0)) throw error;
   }
 } catch (error) {
   parentPort?.postMessage(error instanceof Error ? error.message : String(error));

@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { endProcess } from "../../base/end-process.ts";
 import { PipelineError } from "../../base/errors.ts";
 import { expandHome } from "../../base/home-path.ts";
 import { loadConfig } from "../../config/load.ts";
@@ -10,8 +11,12 @@ import { addConfigOptions, addOutputOptions, type ConfigArguments, loadArguments
 import { note, type Terminal } from "../display/terminal.ts";
 import { trainWithDisplay } from "../display/train-with-display.ts";
 import { exitCodes } from "../failure.ts";
+import { onInterrupt } from "../interrupt.ts";
 import { invocation } from "../invocation.ts";
 import { addExecutorOptions, type TuneArguments, tuneCommand } from "./tune.ts";
+
+/** What a rank of a launcher waits to be stopped by rank 0: less than most launchers wait for it. */
+const stopMs = 20_000;
 
 interface TrainArguments extends ConfigArguments, TuneArguments {
   readonly resume?: string;
@@ -92,6 +97,11 @@ function flagsOf({ distributed }: TrainArguments): string[] {
 /** Does the part of a rank that somebody else has started; rank 0 shows the training and keeps the run. */
 async function trainAsRank(terminal: Terminal, start: RankStart): Promise<void> {
   note(terminal, `rank ${start.join.rank}: joining the training at ${start.join.host} port ${start.join.port}`);
+  // Launchers signal all processes: rank 0 stops the training after a step that all have to make.
+  using interrupt = onInterrupt(terminal, "stopping with the others, after this step …");
+  interrupt.signal.addEventListener("abort", () => {
+    setTimeout(() => endProcess(exitCodes.interrupted), stopMs).unref();
+  });
   await using rank = startRank(start);
   await rank.done;
 }

@@ -42,6 +42,8 @@ interface Member extends LostProcess {
   readonly stream: ByteStream;
   lastHeard: number;
   address: { readonly host: string; readonly port: number } | undefined;
+  /** It has been ready for a group: before, it would end without the others when it is asked to stop. */
+  joined: boolean;
   done: boolean;
 }
 
@@ -89,6 +91,9 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
         throw new PipelineError("PEER_REFUSED", `rank ${member.rank} said hello twice`);
       case "join":
         member.address = message.address;
+        if (ended) send(member, { type: "end" });
+        if (stopping && !member.joined) send(member, { type: "stop" });
+        member.joined = true;
         dissolve(`rank ${member.rank} asked for a new group`);
         form();
         break;
@@ -120,6 +125,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       stream,
       lastHeard: performance.now(),
       address: undefined,
+      joined: false,
       done: false,
     };
     members.set(rank, member);
@@ -127,7 +133,6 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     const { transport, algorithm, task } = options;
     const limits = { heartbeatTimeoutMs, callTimeoutMs, rejoinTimeoutMs };
     send(member, { type: "welcome", worldSize, transport, algorithm, task: task(), ...limits });
-    if (stopping) send(member, { type: "stop" });
     try {
       for (;;) {
         const message = memberMessage.parse(await receiveJson(stream, maxMessageBytes));
@@ -175,7 +180,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     port: listener.port,
     stop() {
       stopping = true;
-      for (const member of members.values()) send(member, { type: "stop" });
+      for (const member of members.values()) if (member.joined) send(member, { type: "stop" });
     },
     end() {
       ended = true;

@@ -79,6 +79,8 @@ export async function becomeMember(options: MembershipOptions): Promise<Membersh
         break;
       case "end":
         onEnd();
+        waiting?.reject(new PipelineError("PEER_LOST", "the training has ended without this process"));
+        waiting = undefined;
         break;
       default:
         message satisfies never;

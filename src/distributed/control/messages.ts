@@ -45,5 +45,5 @@ export const coordinatorMessage = z.discriminatedUnion("type", [
 export type CoordinatorMessage = z.infer<typeof coordinatorMessage>;
 export type Welcome = Extract<CoordinatorMessage, { type: "welcome" }>;
 
-/** Reports hold metrics and error messages, no images or weights. */
-export const maxMessageBytes = 4 * 2 ** 20;
+/** Reports hold metrics and error messages, no images or weights; the largest are confusion matrices of many classes. */
+export const maxMessageBytes = 32 * 2 ** 20;

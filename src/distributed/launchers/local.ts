@@ -1,3 +1,4 @@
+import { withoutPlace } from "../environment.ts";
 import { type Child, startChild } from "./child.ts";
 import type { Launcher } from "./launcher.ts";
 
@@ -11,7 +12,7 @@ export const localLauncher: Launcher = async (plan) => {
       command,
       tie: "channel",
       env: {
-        ...process.env,
+        ...withoutPlace(process.env),
         ...env,
         RANK: `${rank}`,
         WORLD_SIZE: `${worldSize}`,

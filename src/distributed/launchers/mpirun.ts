@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { promisify } from "node:util";
 import { PipelineError } from "../../base/errors.ts";
+import { withoutPlace } from "../environment.ts";
 import type { MpiFlavour } from "../mpi/library.ts";
 import { type Child, startChild } from "./child.ts";
 import type { Launcher } from "./launcher.ts";
@@ -27,7 +28,7 @@ export function mpirunLauncher({ mpirun }: MpirunOptions): Launcher {
     const start = (): void => {
       child = startChild({
         command: [...all, "-n", `${worldSize}`, ...command],
-        env: { ...process.env, ...env },
+        env: { ...withoutPlace(process.env), ...env },
         onExit(how, code) {
           if (ending || code === 0) return;
           if (restarts >= maxRestarts) {

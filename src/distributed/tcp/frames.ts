@@ -33,16 +33,28 @@ async function receiveLength(stream: ByteStream): Promise<number> {
 }
 
 export function sendJson(stream: ByteStream, message: unknown): void {
-  sendFrame(stream, new TextEncoder().encode(JSON.stringify(message)));
+  sendFrame(stream, new TextEncoder().encode(JSON.stringify(message, wrapNumber)));
 }
 
 /** @throws PEER_REFUSED for what is no JSON or too long, PEER_LOST */
 export async function receiveJson(stream: ByteStream, maxBytes: number): Promise<unknown> {
   const bytes = await receiveFrame(stream, maxBytes);
   try {
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes), unwrapNumber);
   } catch (cause) {
     stream.destroy();
     throw new PipelineError("PEER_REFUSED", "another process sent a message that is no JSON", { cause });
   }
+}
+
+/** JSON has no NaN and no infinities: a training that diverges tells of them all the same. */
+const wrapped = "$number";
+
+function wrapNumber(_: string, value: unknown): unknown {
+  return typeof value === "number" && !Number.isFinite(value) ? { [wrapped]: String(value) } : value;
+}
+
+function unwrapNumber(_: string, value: unknown): unknown {
+  if (typeof value !== "object" || value === null || !(wrapped in value)) return value;
+  return Number(value[wrapped]);
 }
