@@ -285,6 +285,13 @@ describe("checkSupported", () => {
     expect(error.message).toContain(`(--set ${override})`);
   });
 
+  it("refuses parts of a batch where batch norm needs it whole", () => {
+    const overrides = ["distributed.sync_batch_norm=true", "training.gradient_accumulation=2"];
+    const { message } = failure(() => loadConfig({ env: {}, overrides }));
+    expect(message).toContain("training.gradient_accumulation: 2");
+    for (const accepted of overrides) expect(() => loadConfig({ env: {}, overrides: [accepted] })).not.toThrow();
+  });
+
   it("refuses a width where the network's is fixed, naming those where it is not", () => {
     const overrides = ["model.name=resnet18", "model.width=0.5"];
     const { message } = failure(() => loadConfig({ env: {}, overrides }));

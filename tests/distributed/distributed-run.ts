@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 const entry = fileURLToPath(new URL("../../bin/cifar.mjs", import.meta.url));
 
 /** A small training: 8 steps of 64 synthetic images in each of two epochs, one thread in each process. */
-const small = [
+export const small = [
   "dataset.source=synthetic",
   "dataset.limit=600",
   "dataset.num_workers=0",

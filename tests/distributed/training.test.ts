@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runCli } from "../cli/run-cli.ts";
-import { type DistributedRun, startTraining } from "./distributed-run.ts";
+import { type DistributedRun, small, startTraining } from "./distributed-run.ts";
 import { mpiLaunchers, privateNetwork } from "./mpi-launchers.ts";
 
 let cwd: string;
@@ -84,6 +84,13 @@ describe("several processes train as one", () => {
     const { stdout } = await runCli(["evaluate", "--model", model, "--form", "portable", "--json"], { cwd });
     const { metrics } = JSON.parse(stdout) as { metrics: { loss: number } };
     expect(Math.abs(metrics.loss - evaluation.loss)).toBeLessThan(1e-5 * evaluation.loss);
+  });
+
+  it("that diverges is told as such", { timeout: 120_000 }, async () => {
+    const settings = [...together, "distributed.world_size=2", "training.learning_rate=1e30", ...small];
+    const { code, stderr } = await runCli(["train", ...settings.flatMap((setting) => ["--set", setting])], { cwd });
+    expect(stderr).toMatch(/code: TRAINING_DIVERGED/);
+    expect(code).toBe(1);
   });
 
   it("with rounded gradients, local steps and batches in parts it is another one, and ends in one model", {
