@@ -46,6 +46,19 @@ export async function lockFile(path: string, options: WaitingLockOptions = {}): 
   }
 }
 
+/** Touches a lock that is held until it is freed. */
+export function keepTouched(lock: HeldLock, everyMs: number): AsyncDisposable {
+  // A disk that fails is told by the work that the lock is held for.
+  const beat = setInterval(() => void lock.touch().catch(() => undefined), everyMs);
+  beat.unref();
+  return {
+    async [Symbol.asyncDispose]() {
+      clearInterval(beat);
+      await lock[Symbol.asyncDispose]();
+    },
+  };
+}
+
 export function isHeld(found: HeldLock | LockOwner): found is HeldLock {
   return "touch" in found;
 }

@@ -3,7 +3,7 @@ import { join, resolve } from "node:path";
 import { z } from "zod";
 import { ignoreMissing, replaceFile } from "../base/durable.ts";
 import { isPipelineError, PipelineError } from "../base/errors.ts";
-import { isHeld, tryLockFile } from "../base/lock-file.ts";
+import { isHeld, keepTouched, tryLockFile } from "../base/lock-file.ts";
 import { configToYaml } from "../config/flatten.ts";
 import type { Config } from "../config/schema.ts";
 import { runEnds } from "./run-end.ts";
@@ -164,15 +164,7 @@ export async function lockRun({ directory, record }: RunFolder): Promise<AsyncDi
       details: { pid, host, path },
     });
   }
-  // A disk that fails is told by the training itself.
-  const beat = setInterval(() => void lock.touch().catch(() => undefined), beatMs);
-  beat.unref();
-  return {
-    async [Symbol.asyncDispose]() {
-      clearInterval(beat);
-      await lock[Symbol.asyncDispose]();
-    },
-  };
+  return keepTouched(lock, beatMs);
 }
 
 /** The lock of a run that nobody trains although it says so; one that has only just been made may not be locked yet. */

@@ -75,9 +75,7 @@ export async function openRunTracking({ config, env, run, warn }: RunTrackingOpt
     },
     drain: async () => {
       if ((await outbox.drain(endMs)) > 0) {
-        warn(
-          `the server is away: the rest of this run waits in ${join(root, name)}; send it with \`cifar track sync\``,
-        );
+        warn(`the rest of this run waits in ${join(root, name)}; send it with \`cifar track sync\``);
         return;
       }
       const { sent, left } = await sendOutboxes(root, { store, artifacts, onRefused, maxMs: endMs, except: name });

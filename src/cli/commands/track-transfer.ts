@@ -1,4 +1,3 @@
-import { join } from "node:path";
 import type { Command } from "commander";
 import { expandHome } from "../../base/home-path.ts";
 import { outboxDirectory } from "../../experiments/run-tracking.ts";
@@ -53,15 +52,16 @@ export function addTransferCommands(track: Command, terminal: Terminal): void {
     const { config } = loadArguments(terminal, options);
     await using target = await openPlace(terminal, config.mlflow.tracking_uri);
     const root = outboxDirectory(config);
-    const { sent, left } = await sendOutboxes(root, {
+    const { sent, left, used } = await sendOutboxes(root, {
       ...target,
       maxMs: syncMs,
       onRefused: (error) => note(terminal, `refused: ${error instanceof Error ? error.message : String(error)}`),
+      onAway: (error) => note(terminal, error instanceof Error ? error.message : String(error)),
     });
-    print(
-      terminal,
-      `${sent} runs sent${left === 0 ? "" : `, ${left} still wait in ${join(root)}: the server is away`}`,
-    );
+    const parts = [`${sent} runs sent`];
+    if (left > 0) parts.push(`${left} still wait in ${root}`);
+    if (used > 0) parts.push(`${used} are left to the trainings that use them`);
+    print(terminal, parts.join(", "));
     if (left > 0) terminal.status.code = 1;
   });
 }

@@ -7,7 +7,10 @@ export interface HttpOptions {
   readonly url: string;
   /** Value of the header Authorization. */
   readonly authorization?: string;
-  /** Of one attempt. */
+  /**
+   * How long a server may be silent: until it answers, with a second more for each 100 kB that it takes in meanwhile, and
+   * between two pieces of a stream or of its answer.
+   */
   readonly timeoutMs?: number;
   /** After the first one. */
   readonly retries?: number;
@@ -25,7 +28,8 @@ export interface HttpRequest {
   readonly query?: Readonly<Record<string, string | number | readonly string[] | undefined>>;
   /** Sent as JSON. */
   readonly json?: object;
-  readonly body?: { readonly data: () => HttpBody; readonly type: string };
+  /** A stream is sent once, whatever becomes of it: its beginning is gone. */
+  readonly body?: { readonly data: HttpBody; readonly type: string };
   /** Whether the server may be asked again when it may have done it already. */
   readonly repeatable?: "yes" | "no";
 }
@@ -59,8 +63,9 @@ export function createHttpClient(options: HttpOptions): HttpClient {
   const url = options.url.replace(/\/+$/, "");
 
   const attempt = async (request: HttpRequest): Promise<Response> => {
-    const limit = AbortSignal.timeout(timeoutMs);
     const { json, body } = request;
+    const content = json === undefined ? body?.data : JSON.stringify(json);
+    const limit = silenceLimit(timeoutMs, bytesOf(content) / uploadBytesPerMs);
     const headers: Record<string, string> = { accept: "application/json" };
     if (authorization !== undefined) headers.authorization = authorization;
     if (json !== undefined) headers["content-type"] = "application/json";
@@ -69,20 +74,21 @@ export function createHttpClient(options: HttpOptions): HttpClient {
       method: request.method,
       headers,
       redirect: "manual",
-      signal: signal === undefined ? limit : AbortSignal.any([limit, signal]),
+      signal: signal === undefined ? limit.signal : AbortSignal.any([limit.signal, signal]),
     };
-    if (json !== undefined) init.body = JSON.stringify(json);
-    if (body !== undefined) {
-      init.body = body.data();
+    if (content !== undefined) {
+      init.body = content instanceof ReadableStream ? content.pipeThrough(limit.watch()) : content;
       init.duplex = "half";
     }
-    return await fetch(`${url}${request.path}${queryOf(request.query)}`, init);
+    const response = await fetch(`${url}${request.path}${queryOf(request.query)}`, init);
+    return response.body === null ? response : new Response(response.body.pipeThrough(limit.watch()), response);
   };
 
   const send = async (request: HttpRequest): Promise<Response> => {
-    const { repeatable = "yes" } = request;
+    const { repeatable = "yes", body } = request;
+    const attempts = body?.data instanceof ReadableStream ? 0 : retries;
     for (let tried = 0; ; tried++) {
-      const last = tried >= retries;
+      const last = tried >= attempts;
       let response: Response;
       try {
         response = await attempt(request);
@@ -116,6 +122,41 @@ export function createHttpClient(options: HttpOptions): HttpClient {
       }
     },
   };
+}
+
+/** The slowest connection that is waited for. */
+const uploadBytesPerMs = 100;
+
+/** Aborts after a silence; the first one may be longer. */
+function silenceLimit(timeoutMs: number, moreMs: number) {
+  const stop = new AbortController();
+  const expire = (): void =>
+    stop.abort(new DOMException(`nothing was heard for ${timeoutMs / 1000} s`, "TimeoutError"));
+  let timer = setTimeout(expire, timeoutMs + moreMs).unref();
+  const restart = (): void => {
+    clearTimeout(timer);
+    timer = setTimeout(expire, timeoutMs).unref();
+  };
+  return {
+    signal: stop.signal,
+    /** What passes through is no silence. */
+    watch(): TransformStream<Uint8Array, Uint8Array> {
+      restart();
+      return new TransformStream({
+        transform: (chunk, out) => {
+          restart();
+          out.enqueue(chunk);
+        },
+      });
+    },
+  };
+}
+
+/** 0 for a stream. */
+function bytesOf(content: HttpBody | undefined): number {
+  if (typeof content === "string") return Buffer.byteLength(content);
+  if (content instanceof Blob) return content.size;
+  return content instanceof ArrayBuffer || ArrayBuffer.isView(content) ? content.byteLength : 0;
 }
 
 function pause(backoffMs: number, tried: number): number {
@@ -161,12 +202,16 @@ async function failureOf(
     });
   const code = codes[error_code];
   if (code !== undefined) return new PipelineError(code, message, { details });
-  if (response.status === 404 && error_code === "")
-    return new PipelineError("TRACKING_NOT_FOUND", `${url}${path} does not exist`, { details });
+  if (response.status === 413)
+    return new PipelineError("TRACKING_INVALID", `${url}${path} is refused as too large (413)`, {
+      remedy: "raise the body limit of the proxy before the tracking server (client_max_body_size in nginx)",
+      details,
+    });
+  // Also a 404 that no tracking server has written: it says nothing of what was asked for.
   return new PipelineError(
     "TRACKING_UNAVAILABLE",
     `the tracking server ${url} answered ${path} with status ${response.status}: ${message || body.slice(0, 200)}`,
-    { details },
+    { remedy: "check that mlflow.tracking_uri is its address, and what lies between", details },
   );
 }
 

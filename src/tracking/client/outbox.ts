@@ -1,9 +1,12 @@
 import { randomUUID } from "node:crypto";
-import { cp, mkdir, open, readdir, readFile, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { cp, type FileHandle, lstat, mkdir, open, readdir, readFile, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { replaceFile } from "../../base/durable.ts";
+import { ignoreMissing, replaceFile } from "../../base/durable.ts";
 import { isPipelineError, PipelineError } from "../../base/errors.ts";
+import { type HeldLock, isHeld, keepTouched, lockFile, tryLockFile } from "../../base/lock-file.ts";
+import { storageError } from "../../base/storage-error.ts";
+import { AsyncStack } from "../../http/async-stack.ts";
 import type { ArtifactAccess } from "../artifacts.ts";
 import { type LoggedSteps, loggedStepsOf, withoutLogged } from "../logged-steps.ts";
 import { experimentNamed, type RunTarget, registerOnce } from "../run-target.ts";
@@ -39,14 +42,14 @@ export interface OutboxOptions {
   readonly retryMs?: number;
   /** Called when the server goes away, and again when it goes away after it was back. */
   readonly onAway?: (error: unknown) => void;
-  /** Called with what the server refuses for what it is; it is given up. */
+  /** Called with what the server refuses for what it is; it is given up, unless it is the run itself. */
   readonly onRefused?: (error: unknown) => void;
 }
 
 export interface Outbox extends RunTarget {
   /** The server's id of the run; undefined until it has taken it. */
   readonly runId: string | undefined;
-  /** Waits until everything has arrived, at most so long. @returns bytes that have not */
+  /** Waits until everything has arrived, at most so long, and not for a run that is refused. @returns bytes that have not */
   drain(maxMs: number): Promise<number>;
   close(): Promise<void>;
 }
@@ -64,15 +67,33 @@ const outboxTag = "cifar.outbox_id";
  * `sendOutboxes`.
  */
 export async function openOutbox(options: OutboxOptions): Promise<Outbox> {
+  await mkdir(dirname(options.directory), { recursive: true });
+  // What sends an earlier part of this run at this moment ends soon.
+  return await openLocked(options, await lockFile(lockOf(options.directory), { staleMs }));
+}
+
+/** Beside the folder, which is removed while the lock is held. */
+function lockOf(directory: string): string {
+  return `${directory}.lock`;
+}
+
+const beatMs = 10_000;
+const staleMs = 6 * beatMs;
+
+/** Frees the lock in the end, or when it fails. */
+async function openLocked(options: OutboxOptions, held: HeldLock): Promise<Outbox> {
   const { directory, retryMs = 2000, onAway, onRefused } = options;
+  await using opened = new AsyncStack();
+  opened.use(keepTouched(held, beatMs));
   await mkdir(join(directory, filesFolder), { recursive: true });
   const path = join(directory, operationsFile);
-  const file = await open(path, "a");
-  let size = (await file.stat()).size;
+  const file = opened.use(await open(path, "a+"));
+  let size = await endOfLines(file);
   let cursor = await readCursor(directory);
   let writing: Promise<void> = Promise.resolve();
   let wake: (() => void) | undefined;
   let away = false;
+  let refused = false;
   const stop = new AbortController();
 
   const append = (operation: Operation): Promise<void> => {
@@ -80,17 +101,38 @@ export async function openOutbox(options: OutboxOptions): Promise<Outbox> {
     const line = `${JSON.stringify(operation, (_key, value: unknown) =>
       typeof value === "number" && !Number.isFinite(value) ? { number: String(value) } : value,
     )}\n`;
-    writing = writing.then(async () => {
-      await file.appendFile(line);
-      await file.datasync();
+    const written = writing.then(async () => {
+      try {
+        // A loss of power, or an earlier failure, may have left a part of a line.
+        await file.truncate(size);
+        await file.appendFile(line);
+        await file.datasync();
+      } catch (error) {
+        throw storageError(error, path) ?? error;
+      }
       size += Buffer.byteLength(line);
       wake?.();
     });
-    return writing;
+    writing = written.catch(() => undefined);
+    return written;
   };
 
+  const sendNext = async (): Promise<void> => {
+    const { operation, bytes } = await readOperation(path, cursor.sent);
+    try {
+      cursor = await send(options, { operation, cursor });
+    } catch (error) {
+      if (!isRefused(error) || stop.signal.aborted) throw error;
+      refused = operation.kind === "create" || operation.kind === "resume" || cursor.runId === undefined;
+      onRefused?.(refused ? runRefused(directory, error) : error);
+      if (refused) return;
+    }
+    cursor = { ...cursor, sent: cursor.sent + bytes };
+    await replaceFile(join(directory, cursorFile), JSON.stringify(cursor));
+    if (operation.kind === "artifact") await rm(join(directory, operation.file), { recursive: true, force: true });
+  };
   const pump = async (): Promise<void> => {
-    while (!stop.signal.aborted) {
+    while (!stop.signal.aborted && !refused) {
       if (cursor.sent >= size) {
         await new Promise<void>((resolve) => {
           wake = resolve;
@@ -99,19 +141,10 @@ export async function openOutbox(options: OutboxOptions): Promise<Outbox> {
         continue;
       }
       try {
-        const { operation, bytes } = await readOperation(path, cursor.sent);
-        cursor = await send(options, { operation, cursor });
-        cursor = { ...cursor, sent: cursor.sent + bytes };
-        await replaceFile(join(directory, cursorFile), JSON.stringify(cursor));
+        await sendNext();
         away = false;
       } catch (error) {
         if (stop.signal.aborted) return;
-        if (isRefused(error)) {
-          onRefused?.(error);
-          const { bytes } = await readOperation(path, cursor.sent);
-          cursor = { ...cursor, sent: cursor.sent + bytes };
-          continue;
-        }
         if (!away) onAway?.(error);
         away = true;
         await sleep(retryMs, undefined, { signal: stop.signal }).catch(() => undefined);
@@ -120,13 +153,14 @@ export async function openOutbox(options: OutboxOptions): Promise<Outbox> {
   };
   const pumping = pump();
 
+  const resources = opened.move();
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
+    await using _resources = resources;
     await writing;
     stop.abort();
     wake?.();
     await pumping;
-    await file.close();
     if (cursor.sent >= size) await rm(directory, { recursive: true, force: true });
   };
 
@@ -155,7 +189,7 @@ export async function openOutbox(options: OutboxOptions): Promise<Outbox> {
     drain: async (maxMs) => {
       const deadline = Date.now() + maxMs;
       await writing;
-      while (cursor.sent < size && Date.now() < deadline) await sleep(50);
+      while (cursor.sent < size && !refused && Date.now() < deadline) await sleep(50);
       return size - cursor.sent;
     },
     close: () => {
@@ -165,21 +199,33 @@ export async function openOutbox(options: OutboxOptions): Promise<Outbox> {
   };
 }
 
-/** Sends what earlier runs have left behind. @returns how many runs have arrived whole, and how many have not */
+/** How many runs have arrived whole, how many have not, and how many were left to the trainings that use them. */
+export interface SentOutboxes {
+  readonly sent: number;
+  readonly left: number;
+  readonly used: number;
+}
+
+/** Sends what earlier runs have left behind. */
 export async function sendOutboxes(
   root: string,
   options: Omit<OutboxOptions, "directory"> & { readonly maxMs: number; readonly except?: string },
-): Promise<{ readonly sent: number; readonly left: number }> {
-  const names = (await readdir(root).catch(() => [])).filter((name) => name !== options.except);
-  let sent = 0;
-  for (const name of names) {
-    const outbox = await openOutbox({ ...options, directory: join(root, name) });
+): Promise<SentOutboxes> {
+  const count = { sent: 0, left: 0, used: 0 };
+  for (const entry of await readdir(root, { withFileTypes: true }).catch(() => [])) {
+    if (!entry.isDirectory() || entry.name === options.except) continue;
+    const directory = join(root, entry.name);
+    const lock = await tryLockFile(lockOf(directory), { staleMs });
+    if (!isHeld(lock)) {
+      count.used += 1;
+      continue;
+    }
+    const outbox = await openLocked({ ...options, directory }, lock);
     const left = await outbox.drain(options.maxMs);
     await outbox.close();
-    if (left > 0) return { sent, left: names.length - sent };
-    sent += 1;
+    count[left > 0 ? "left" : "sent"] += 1;
   }
-  return { sent, left: 0 };
+  return count;
 }
 
 async function send(
@@ -207,10 +253,13 @@ async function send(
     case "inputs":
       await store.logInputs(runId, { datasets: operation.datasets });
       break;
-    case "artifact":
-      await artifacts.copyIn(artifactUri, operation.path, join(directory, operation.file));
-      await rm(join(directory, operation.file), { recursive: true, force: true });
+    case "artifact": {
+      const kept = join(directory, operation.file);
+      // It is removed only when the server has it.
+      if ((await lstat(kept).catch(ignoreMissing)) === undefined) break;
+      await artifacts.copyIn(artifactUri, operation.path, kept);
       break;
+    }
     case "register":
       await registerOnce(store, { ...operation, runId, artifactUri });
       break;
@@ -255,7 +304,15 @@ async function logOnce(store: TrackingStore, runId: string, batch: Batch): Promi
   }
 }
 
-function isRefused(error: unknown): boolean {
+function runRefused(directory: string, error: PipelineError): PipelineError {
+  return new PipelineError(error.code, `the run is refused: ${error.message}`, {
+    cause: error,
+    remedy: `its records are kept in ${directory}: send them with \`cifar track sync\` when that is put right, or delete them`,
+    details: { ...error.details, directory },
+  });
+}
+
+function isRefused(error: unknown): error is PipelineError {
   return (
     isPipelineError(error, "TRACKING_INVALID") ||
     isPipelineError(error, "TRACKING_NOT_FOUND") ||
@@ -269,6 +326,17 @@ async function readCursor(directory: string): Promise<Cursor> {
 }
 
 const chunkBytes = 64 * 1024;
+
+/** Where the last whole line ends. */
+async function endOfLines(file: FileHandle): Promise<number> {
+  for (let end = (await file.stat()).size; end > 0; end -= chunkBytes) {
+    const start = Math.max(0, end - chunkBytes);
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(end - start), 0, end - start, start);
+    const newline = buffer.subarray(0, bytesRead).lastIndexOf(10);
+    if (newline !== -1) return start + newline + 1;
+  }
+  return 0;
+}
 
 async function readOperation(
   path: string,

@@ -11,7 +11,7 @@ import { fileAnswer } from "./wire.ts";
 
 /** Artifacts through the proxy of a tracking server. */
 export function createRestArtifacts(http: HttpClient): ArtifactAccess {
-  const put = async (artifactUri: string, path: string, data: () => HttpBody): Promise<void> => {
+  const put = async (artifactUri: string, path: string, data: HttpBody): Promise<void> => {
     const body = { data, type: "application/octet-stream" };
     await http.send({ method: "PUT", path: proxyPath(artifactUri, path), body });
   };
@@ -24,24 +24,16 @@ export function createRestArtifacts(http: HttpClient): ArtifactAccess {
     }
     if (!info.isFile()) throw invalid(`${source} is neither a file nor a folder`, "give a regular file or a folder");
     // A blob of a file is read when it is sent, and again when it is sent again.
-    const blob = await openAsBlob(source);
-    await put(artifactUri, path, () => blob);
+    await put(artifactUri, path, await openAsBlob(source));
   };
   const readStream = async (artifactUri: string, path: string): Promise<Readable> => {
     const response = await http.send({ method: "GET", path: proxyPath(artifactUri, path) });
     return response.body === null ? Readable.from([]) : Readable.fromWeb(response.body as never);
   };
   return {
-    write: (artifactUri, path, data) => put(artifactUri, path, () => data as HttpBody),
-    writeStream: async (artifactUri, path, { stream }) => {
-      // A stream can be sent once.
-      let sent = false;
-      await put(artifactUri, path, () => {
-        if (sent) throw invalid(`the upload of ${path} was interrupted`, "start it again");
-        sent = true;
-        return Readable.toWeb(Readable.from(stream)) as HttpBody;
-      });
-    },
+    write: (artifactUri, path, data) => put(artifactUri, path, data as HttpBody),
+    writeStream: (artifactUri, path, { stream }) =>
+      put(artifactUri, path, Readable.toWeb(Readable.from(stream)) as HttpBody),
     copyIn,
     readStream,
     read: async (artifactUri, path) => {
