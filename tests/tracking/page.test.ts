@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import axe from "axe-core";
-import { type Browser, chromium, type Page } from "playwright-core";
+import { type Browser, chromium, type Page, type Route } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { createRng } from "../../src/base/rng.ts";
 import { startTrackingServer, type TrackingServer } from "../../src/tracking/server/server.ts";
@@ -77,11 +77,11 @@ describe.skipIf(executablePath === undefined)(
       const page = await context.newPage();
       const problems: string[] = [];
       page.on("pageerror", (error) => problems.push(error.message));
-      // A refused filter shows as a failed resource: that is the answer under test.
+      // A refused filter and what is not there show as failed resources: those are the answers under test.
       page.on(
         "console",
         (message) =>
-          message.type() === "error" && !message.text().includes("status of 400") && problems.push(message.text()),
+          message.type() === "error" && !/status of 40[04]/.test(message.text()) && problems.push(message.text()),
       );
       onTestFinished(async () => {
         await context.close();
@@ -94,6 +94,15 @@ describe.skipIf(executablePath === undefined)(
       const query = new URLSearchParams({ run_id: run, metric_key: key });
       const answer = await fetch(`${server.url}/api/2.0/mlflow/metrics/get-history?${query}`);
       return (await answer.json()) as Awaited<ReturnType<typeof history>>;
+    }
+    async function post<T>(path: string, input: Readonly<Record<string, unknown>>): Promise<T> {
+      const answer = await fetch(`${server.url}/api/2.0/mlflow/${path}`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify(input),
+      });
+      expect(answer.status, path).toBe(200);
+      return (await answer.json()) as T;
     }
     async function putArtifact(run: string, path: string, value: unknown): Promise<void> {
       const url = `${server.url}/api/2.0/mlflow-artifacts/artifacts/1/${run}/artifacts/${path}`;
@@ -263,14 +272,61 @@ describe.skipIf(executablePath === undefined)(
         lastEventAt: 99_000,
         finished: { best: 3, bundle: undefined },
       };
-      await put("summary.json", studySummary(over));
+      // The state is there before the summary.
       await put("state.json", studyState(over));
+      await page.getByText("too few trials to tell").waitFor();
+      await put("summary.json", studySummary(over));
       await page.getByRole("cell", { name: "training.learning_rate" }).waitFor();
       expect(await page.locator("#trials tbody tr").count()).toBe(11);
       expect(await page.locator("#trials a").count()).toBe(11);
       const best = studyState(over).best!;
       await page.getByText(`${Number(best.value.toPrecision(5))} (trial ${best.trial})`, { exact: true }).waitFor();
       expect(await page.evaluate<number>("document.documentElement.scrollWidth")).toBeLessThanOrEqual(1280);
+    });
+
+    it("reads the last points of a run that ends while its page is open", async () => {
+      const { run } = await post<{ run: { info: { run_id: string } } }>("runs/create", { experiment_id: "1" });
+      const { run_id } = run.info;
+      const log = (step: number) => post("runs/log-metric", { run_id, key: "loss", value: 1, step, timestamp: 1 });
+      await log(1);
+      const page = await open(`runs/${run_id}?tab=metrics`);
+      const nextCurve = () => page.waitForResponse((response) => response.url().includes("get-curves"));
+      await nextCurve();
+      // The curve is read before the last point, the run after its end.
+      const read = nextCurve();
+      const end = async (route: Route) => {
+        await read;
+        await log(99);
+        await post("runs/update", { run_id, status: "FINISHED", end_time: 2 });
+        await route.continue();
+      };
+      await page.route(/runs\/get/, end, { times: 1 });
+      await page.waitForResponse(async (response) => {
+        return response.url().includes("get-curves") && (await response.text()).includes('"step":99');
+      });
+      await page.getByText("finished", { exact: true }).waitFor();
+    });
+
+    it("opens the experiment of the address, deleted ones too, and no other in its place", async () => {
+      const { experiment_id } = await post<{ experiment_id: string }>("experiments/create", { name: "gone" });
+      await post("experiments/delete", { experiment_id });
+      const page = await open(`experiments/${experiment_id}`);
+      await page.getByRole("heading", { name: "gone" }).waitFor();
+      const other = await open("experiments/4711");
+      await other.getByRole("alert").filter({ hasText: "4711" }).waitFor();
+      expect(await other.locator(".grid").count()).toBe(0);
+      expect(other.url()).toMatch(/#\/experiments\/4711$/);
+    });
+
+    it("tells of a run that is gone and of a file that is no model, and shows the rest", async () => {
+      const page = await open(`compare?runs=${[first, "gone", ids[1]].join()}`);
+      await page.getByRole("heading", { name: "2 runs compared" }).waitFor();
+      await page.getByRole("alert").filter({ hasText: "1 of 3 runs" }).waitFor();
+      await putArtifact(first, "model.onnx", "version https://git-lfs.github.com/spec/v1");
+      const viewer = await open(`runs/${first}?tab=artifacts`);
+      await viewer.getByRole("button", { name: /^model.onnx/ }).click();
+      await viewer.getByRole("alert").filter({ hasText: "no ONNX model" }).waitFor();
+      await viewer.getByRole("link", { name: "Download model.onnx" }).waitFor();
     });
 
     it("promotes a version", async () => {

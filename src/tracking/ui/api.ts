@@ -109,8 +109,13 @@ export async function searchExperiments(): Promise<readonly Experiment[]> {
   return experiments;
 }
 
-export async function getRun(id: string): Promise<Run> {
-  return toRun((await call<{ run: RunAnswer }>("GET", "runs/get", { run_id: id })).run);
+/** An experiment by its id, a deleted one too. */
+export async function getExperiment(id: string, signal: AbortSignal): Promise<Experiment> {
+  return (await call<{ experiment: Experiment }>("GET", "experiments/get", { experiment_id: id }, signal)).experiment;
+}
+
+export async function getRun(id: string, signal: AbortSignal): Promise<Run> {
+  return toRun((await call<{ run: RunAnswer }>("GET", "runs/get", { run_id: id }, signal)).run);
 }
 
 /** A run in the form that the page works with: values by key. */
@@ -177,17 +182,18 @@ export async function histories(
   runIds: readonly string[],
   key: string,
   { maxPoints, ...steps }: HistoryPart,
+  signal: AbortSignal,
 ): Promise<Map<string, readonly Point[]>> {
   const found = new Map<string, Point[]>(runIds.map((id) => [id, []]));
   for (let start = 0; start < runIds.length; start += 100) {
     const { metrics = [] } = await call<{
       metrics?: readonly { run_id: string; step?: number; timestamp: number; value: number | string }[];
-    }>("GET", "metrics/get-curves", {
-      run_ids: runIds.slice(start, start + 100),
-      metric_key: key,
-      max_points: maxPoints,
-      ...steps,
-    });
+    }>(
+      "GET",
+      "metrics/get-curves",
+      { run_ids: runIds.slice(start, start + 100), metric_key: key, max_points: maxPoints, ...steps },
+      signal,
+    );
     for (const { run_id, step = 0, timestamp, value } of metrics)
       found.get(run_id)?.push({ step, timestamp, value: toNumber(value) });
   }

@@ -1,5 +1,5 @@
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
-import { ReportContext } from "./report.ts";
+import { type Report, ReportContext } from "./report.ts";
 import { parseRoute } from "./route.ts";
 import { CompareView } from "./views/compare-view.tsx";
 import { ExperimentView } from "./views/experiment-view.tsx";
@@ -10,14 +10,19 @@ import { RunView } from "./views/run-view.tsx";
 /** The frame of the page, and in it the view that the address names. */
 export function App() {
   const [visit, setVisit] = useState({ count: 0, route: parseRoute(location.hash) });
-  const [problem, setProblem] = useState<string>();
+  const [problems, setProblems] = useState<ReadonlyMap<object | undefined, string>>(new Map());
   const content = useRef<HTMLElement>(null);
-  const report = useCallback((error: unknown) => {
-    setProblem(error === undefined ? undefined : error instanceof Error ? error.message : String(error));
+  const report: Report = useCallback((problem, owner) => {
+    const text = problem === undefined ? undefined : problem instanceof Error ? problem.message : String(problem);
+    setProblems((known) => {
+      if (known.get(owner) === text) return known;
+      const others = [...known].filter(([other]) => other !== owner);
+      return new Map(text === undefined ? others : [...others, [owner, text]]);
+    });
   }, []);
   useEffect(() => {
     const go = () => {
-      setProblem(undefined);
+      setProblems(new Map());
       setVisit(({ count }) => ({ count: count + 1, route: parseRoute(location.hash) }));
     };
     window.addEventListener("hashchange", go);
@@ -47,8 +52,8 @@ export function App() {
           </a>
         </nav>
       </header>
-      <p id="problem" role="alert" hidden={problem === undefined}>
-        {problem}
+      <p id="problem" role="alert" hidden={problems.size === 0}>
+        {[...new Set(problems.values())].join("; ")}
       </p>
       <main id="content" tabIndex={-1} ref={content} key={visit.count}>
         {view({ kind, id, query })}

@@ -1,12 +1,13 @@
 type Missing = undefined | null;
 
-/** Five digits, which is what a table has room for. */
+/** Five digits, which is what a table has room for, and all of those before the point. */
 export function number(value: number | string | Missing): string {
   if (value === undefined || value === null) return "";
   if (typeof value === "string") return value;
   if (Number.isInteger(value) && Math.abs(value) < 1e9) return String(value);
   const size = Math.abs(value);
-  return size !== 0 && (size < 1e-4 || size >= 1e7) ? value.toExponential(3) : String(Number(value.toPrecision(5)));
+  if (size !== 0 && (size < 1e-4 || size >= 1e7)) return value.toExponential(3);
+  return String(size < 1e4 ? Number(value.toPrecision(5)) : Math.round(value));
 }
 
 /** @param milliseconds since 1970 */
@@ -22,7 +23,8 @@ export function duration(milliseconds: number | Missing): string {
   const seconds = milliseconds / 1000;
   if (seconds < 60) return `${seconds.toFixed(1)} s`;
   if (seconds < 3600) return `${(seconds / 60).toFixed(1)} min`;
-  return `${(seconds / 3600).toFixed(1)} h`;
+  const hours = seconds / 3600;
+  return hours <= 48 ? `${hours.toFixed(1)} h` : `${(hours / 24).toFixed(1)} days`;
 }
 
 export function bytes(size: number | Missing): string {

@@ -9,6 +9,8 @@ const images = /\.(png|jpe?g|gif|webp|svg)$/i;
 const texts = /(\.(txt|md|log|ya?ml|csv|toml|cfg|py|js|ts|html|xml)|MLmodel)$/i;
 /** Longer text is for an editor. */
 const maxText = 2_000_000;
+/** A model is read as a whole for its summary. */
+const maxOnnx = 200_000_000;
 
 /** What is in a file, as far as a page can show it, and the way to have it. */
 export function ArtifactViewer({ runId, file }: { runId: string; file: ArtifactFile }) {
@@ -30,10 +32,11 @@ export function ArtifactViewer({ runId, file }: { runId: string; file: ArtifactF
 
 async function contentOf(url: string, { path, file_size = 0 }: ArtifactFile): Promise<ComponentChildren> {
   if (images.test(path)) return <img src={url} alt={path} />;
-  if (/\.onnx$/i.test(path)) return <OnnxText data={await (await readArtifact(url)).arrayBuffer()} />;
+  const isOnnx = /\.onnx$/i.test(path);
   const isJson = /\.json$/i.test(path);
-  if (file_size >= maxText || !(isJson || texts.test(path)))
-    return <p class="muted">No preview for this kind of file.</p>;
+  if (!(isOnnx || isJson || texts.test(path))) return <p class="muted">No preview for this kind of file.</p>;
+  if (file_size >= (isOnnx ? maxOnnx : maxText)) return <p class="muted">Too large for a preview.</p>;
+  if (isOnnx) return <pre>{onnxText(await (await readArtifact(url)).arrayBuffer())}</pre>;
   const text = await (await readArtifact(url)).text();
   return <pre>{isJson ? indented(text) : text}</pre>;
 }
@@ -46,16 +49,15 @@ function indented(text: string): string {
   }
 }
 
-function OnnxText({ data }: { data: ArrayBuffer }) {
+function onnxText(data: ArrayBuffer): string {
   const { producer, irVersion, inputs, outputs, weights, operators } = summariseOnnx(new Uint8Array(data));
   const total = operators.reduce((sum, [, count]) => sum + count, 0);
-  const lines = [
+  return [
     `ONNX, IR version ${irVersion}, made by ${producer || "unknown"}`,
     `inputs   ${inputs.join(", ")}`,
     `outputs  ${outputs.join(", ")}`,
     `weights  ${weights.toLocaleString("en")} numbers`,
     `operators (${total})`,
     ...operators.map(([name, count]) => `  ${String(count).padStart(5)}  ${name}`),
-  ];
-  return <pre>{lines.join("\n")}</pre>;
+  ].join("\n");
 }

@@ -32,6 +32,14 @@ describe("summariseOnnx", () => {
   });
 
   it("says so when it is something else", () => {
-    expect(() => summariseOnnx(new TextEncoder().encode("<html></html>"))).toThrow("no ONNX model");
+    for (const text of ["<html></html>", "version https://git-lfs.github.com/spec/v1"])
+      expect(() => summariseOnnx(new TextEncoder().encode(text)), text).toThrow("no ONNX model");
+  });
+
+  it("says so when the end is missing", () => {
+    const rawData = new Uint8Array(3600);
+    const graph = { initializer: [{ name: "w", dims: [900n], dataType: 1, rawData }] };
+    const whole = toBinary(ModelProtoSchema, create(ModelProtoSchema, { graph }));
+    expect(() => summariseOnnx(whole.subarray(0, 1000))).toThrow("not the whole of it");
   });
 });

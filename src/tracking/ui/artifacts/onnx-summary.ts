@@ -17,7 +17,7 @@ const node = { opType: 4 } as const;
 const tensor = { dims: 1 } as const;
 const valueInfo = { name: 1 } as const;
 
-/** @throws Error when the bytes are no protobuf message */
+/** @throws Error when the bytes are no protobuf message, or only the beginning of one */
 export function summariseOnnx(data: Uint8Array): OnnxSummary {
   let producer = "";
   let irVersion = 0;
@@ -41,6 +41,10 @@ export function summariseOnnx(data: Uint8Array): OnnxSummary {
     }
   }
   return { producer, irVersion, inputs, outputs, weights, operators: [...counts].sort((a, b) => b[1] - a[1]) };
+}
+
+function notWhole(): Error {
+  return new Error("the file is no ONNX model, or not the whole of it: log it again (a git-lfs pointer: git lfs pull)");
 }
 
 function decode(part: Uint8Array): string {
@@ -78,7 +82,7 @@ function varint(data: Uint8Array, from: number): [value: number, next: number] {
     if (data[at]! < 128) return [value, at + 1];
     scale *= 128;
   }
-  throw new Error("the file is no ONNX model");
+  throw notWhole();
 }
 
 /** The fields of a protobuf message: numbers, or the bytes of what has a length; those of fixed size are passed over. */
@@ -93,9 +97,10 @@ function* fields(message: Uint8Array): Generator<{ field: number; value: number 
       at = next;
     } else if (kind === 2) {
       const [length, next] = varint(message, start);
-      yield { field, value: message.subarray(next, next + length) };
       at = next + length;
+      if (at > message.length) throw notWhole();
+      yield { field, value: message.subarray(next, at) };
     } else if (kind === 1 || kind === 5) at = start + (kind === 1 ? 8 : 4);
-    else throw new Error("the file is no ONNX model");
+    else throw notWhole();
   }
 }

@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { histories } from "../api.ts";
 import { Select, Toggle } from "../fields.tsx";
-import { useTicks, useWork } from "../work.ts";
+import { useRepeatedWork } from "../work.ts";
 import { Chart } from "./chart.tsx";
 import { axes, type ChartSettings, type Curve } from "./curves.ts";
 
@@ -80,14 +80,13 @@ function MetricChart({ metric, runs, live, settings }: MetricChartProps) {
   const place = useRef<HTMLElement>(null);
   const inSight = useInSight(place);
   const [curves, setCurves] = useState<readonly Curve[]>([]);
-  const ticks = useTicks(refreshMs, live && inSight);
   const wasSeen = useRef(false);
   wasSeen.current ||= inSight;
   const ids = runs.map(({ id }) => id);
-  useWork(
+  useRepeatedWork(
     async (signal) => {
       if (!wasSeen.current) return;
-      const found = await histories(ids, metric, { maxPoints: runs.length > 50 ? 200 : 1000 });
+      const found = await histories(ids, metric, { maxPoints: runs.length > 50 ? 200 : 1000 }, signal);
       if (signal.aborted) return;
       setCurves(
         runs
@@ -95,7 +94,9 @@ function MetricChart({ metric, runs, live, settings }: MetricChartProps) {
           .filter(({ points }) => points.length > 0),
       );
     },
-    [metric, ids.join(), wasSeen.current, ticks],
+    // When no more points come the last ones are still to be read.
+    [metric, ids.join(), wasSeen.current, live],
+    { ms: refreshMs, active: live && inSight },
   );
   return (
     <figure class="chart" ref={place}>

@@ -1,6 +1,6 @@
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
-import { number } from "../format.ts";
+import { number, time } from "../format.ts";
 import { axes, type ChartSettings, type Curve, tableOf } from "./curves.ts";
 
 const height = 220;
@@ -104,7 +104,7 @@ function optionsOf(curves: readonly Curve[], { axis, logY }: ChartSettings): Omi
       },
     ],
     series: [
-      { label: axis, value: (_plot, x) => (x === null ? "" : number(x)) },
+      { label: axis, value: (_plot, x) => (x === null ? "" : axis === "time" ? time(1000 * x) : number(x)) },
       ...curves.map(({ name, colour, points }) => ({
         label: name,
         stroke: colour,

@@ -17,9 +17,9 @@ interface DifferencesProps {
 export function Differences({ runs, paramKeys, metricKeys, total }: DifferencesProps) {
   const [onlyDifferent, setOnlyDifferent] = useState(true);
   const rows = [
-    ...metricKeys.map((key) => ({ key, kind: "metric", values: runs.map(({ metrics }) => number(metrics[key])) })),
-    ...paramKeys.map((key) => ({ key, kind: "param", values: runs.map(({ params }) => params[key] ?? "") })),
-  ].map((row) => ({ ...row, differs: row.values.some((value) => value !== row.values[0]) }));
+    ...metricKeys.map((key) => ({ key, kind: "metric", values: runs.map(({ metrics }) => metrics[key]) })),
+    ...paramKeys.map((key) => ({ key, kind: "param", values: runs.map(({ params }) => params[key]) })),
+  ].map((row) => ({ ...row, differs: row.values.some((value) => !Object.is(value, row.values[0])) }));
   return (
     <div>
       <div class="bar">
@@ -54,7 +54,7 @@ export function Differences({ runs, paramKeys, metricKeys, total }: DifferencesP
                   <th scope="row">{key}</th>
                   <td class="muted">{kind}</td>
                   {values.map((value, index) => (
-                    <td key={index}>{value}</td>
+                    <td key={index}>{number(value)}</td>
                   ))}
                 </tr>
               ))}

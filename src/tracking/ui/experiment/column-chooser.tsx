@@ -1,10 +1,11 @@
 import { useState } from "preact/hooks";
 import { Toggle } from "../fields.tsx";
-import { type ChosenKeys, type Column, isMetricColumn, type KeyUse } from "./columns.ts";
+import { type ChosenKeys, type Column, type KeyUse, withKey } from "./columns.ts";
 import { fieldName } from "./filter-completion.ts";
 import { firstColumns } from "./table-settings.ts";
 
 interface ColumnChooserProps {
+  readonly chosen: ChosenKeys;
   readonly columns: readonly Column[];
   readonly metrics: ReadonlyMap<string, KeyUse>;
   readonly params: ReadonlyMap<string, KeyUse>;
@@ -22,11 +23,7 @@ export function ColumnChooser(props: ColumnChooserProps) {
   );
 }
 
-function Choices({ columns, metrics, params, onChange }: ColumnChooserProps) {
-  const shown: Required<{ [Part in keyof ChosenKeys]: readonly string[] }> = {
-    metrics: columns.filter(isMetricColumn).map(({ metric }) => metric),
-    params: columns.filter(({ id }) => id.startsWith("params.")).map(({ title }) => title),
-  };
+function Choices({ chosen, columns, metrics, params, onChange }: ColumnChooserProps) {
   const ids = new Set(columns.map(({ id }) => id));
   const boxes = (part: keyof ChosenKeys, keys: Iterable<string>) =>
     [...keys]
@@ -36,9 +33,7 @@ function Choices({ columns, metrics, params, onChange }: ColumnChooserProps) {
           key={key}
           label={key}
           checked={ids.has(fieldName(part, key))}
-          onChange={(on) =>
-            onChange({ ...shown, [part]: on ? [...shown[part], key] : shown[part].filter((other) => other !== key) })
-          }
+          onChange={(on) => onChange(withKey(chosen, columns, { part, key, on }))}
         />
       ));
   return (

@@ -139,6 +139,20 @@ export function isMetricColumn(column: Column): column is MetricColumn {
   return "metric" in column;
 }
 
+/** The choice once a key is in the table or no longer: keys that these runs lack stay chosen. */
+export function withKey(
+  chosen: ChosenKeys,
+  columns: readonly Column[],
+  { part, key, on }: { part: keyof ChosenKeys; key: string; on: boolean },
+): ChosenKeys {
+  const all = {
+    metrics: chosen.metrics ?? columns.filter(isMetricColumn).map(({ metric }) => metric),
+    params: chosen.params ?? columns.filter(({ id }) => id.startsWith("params.")).map(({ title }) => title),
+  };
+  const others = all[part].filter((other) => other !== key);
+  return { ...all, [part]: on ? [...others, key] : others };
+}
+
 /** The values that stand for metrics. */
 export interface MetricValues {
   /** What they are, for the head of the table. */

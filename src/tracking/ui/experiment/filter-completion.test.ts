@@ -1,10 +1,14 @@
 import { describe, expect, it } from "vitest";
-import { complete, fieldName, isWhole, type KnownFields } from "./filter-completion.ts";
+import { complete, fieldName, isWhole, type KnownFields, quoted } from "./filter-completion.ts";
 
 const known: KnownFields = {
   fields: ["metrics.val_accuracy", "metrics.val_loss", "params.model.name", "tags.`my note`"],
   valuesOf: (field) =>
-    ({ "params.model.name": ["resnet9", "airbench"], "attributes.status": ["FINISHED", "FAILED"] })[field] ?? [],
+    ({
+      "params.model.name": ["resnet9", "airbench"],
+      "tags.note": ["it's", `"it's"`],
+      "attributes.status": ["FINISHED", "FAILED"],
+    })[field] ?? [],
 };
 
 /** The proposals at the bar in the text, and the text with the first one taken. */
@@ -42,6 +46,12 @@ describe("complete", () => {
   it("leaves a value alone whose quotes are closed", () => {
     expect(at("params.model.name = 'air'|").proposals).toEqual([]);
     expect(at("params.model.name = 'air|").proposals).toEqual(["'airbench'"]);
+  });
+
+  it("writes a value with a quote in the other ones, and none with both", () => {
+    expect(at("tags.note = |").proposals).toEqual([`"it's"`]);
+    expect(at("tags.note = 'it|").taken).toBe(`tags.note = "it's"`);
+    expect([`a`, `5"`, `'"`].map(quoted)).toEqual([`'a'`, `'5"'`, undefined]);
   });
 
   it("goes on after a comparison", () => {

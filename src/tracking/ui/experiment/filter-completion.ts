@@ -35,13 +35,13 @@ export function complete(text: string, caret: number, known: KnownFields): Compl
   const candidates = {
     field: () => [...known.fields, ...attributes],
     comparator: () => comparatorsOf(field),
-    value: () => known.valuesOf(field).map((value) => `'${value}'`),
+    value: () => known.valuesOf(field).flatMap((value) => quoted(value) ?? []),
     join: () => ["AND"],
   }[expected]();
   // A value whose quotes are closed is whole.
   if (/^(['"]).*\1$/.test(typed) && expected === "value") return { from: caret, to: caret, proposals: [] };
   const wanted = typed.toLowerCase().replace(/^['"]/, "");
-  const rank = (candidate: string) => candidate.toLowerCase().replace(/^'/, "").indexOf(wanted);
+  const rank = (candidate: string) => candidate.toLowerCase().replace(/^['"]/, "").indexOf(wanted);
   const proposals = candidates
     .filter((candidate) => candidate !== typed && rank(candidate) >= 0)
     .sort((a, b) => Math.min(rank(a), 1) - Math.min(rank(b), 1))
@@ -98,4 +98,9 @@ function comparatorsOf(field: string): readonly string[] {
 /** A field as the grammar reads it: what is no plain name stands in back-ticks. */
 export function fieldName(entity: "metrics" | "params" | "tags", key: string): string {
   return `${entity}.${/^[A-Za-z_][\w.]*$/.test(key) ? key : `\`${key}\``}`;
+}
+
+/** Text as a value of the grammar, which has no escapes: none when it holds both quotes. */
+export function quoted(text: string): string | undefined {
+  return ["'", '"'].filter((quote) => !text.includes(quote)).map((quote) => `${quote}${text}${quote}`)[0];
 }

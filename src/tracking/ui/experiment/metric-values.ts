@@ -20,7 +20,7 @@ export function useMetricValues({ runs, kind, step, metrics }: MetricValuesOptio
   const [values, setValues] = useState(lastValues);
   useWork(
     async (signal) => {
-      const found = await read({ runs, kind, step, metrics });
+      const found = await read({ runs, kind, step, metrics }, signal);
       if (!signal.aborted) setValues(found);
     },
     [runs, kind, step, kind === "step" ? metrics.join("\n") : ""],
@@ -28,7 +28,7 @@ export function useMetricValues({ runs, kind, step, metrics }: MetricValuesOptio
   return kind === "last" ? lastValues : values;
 }
 
-async function read({ runs, kind, step, metrics }: MetricValuesOptions): Promise<MetricValues> {
+async function read({ runs, kind, step, metrics }: MetricValuesOptions, signal: AbortSignal): Promise<MetricValues> {
   switch (kind) {
     case "last":
       return lastValues;
@@ -37,9 +37,10 @@ async function read({ runs, kind, step, metrics }: MetricValuesOptions): Promise
       return rangeValues(kind, await searchRanges(runs.map(({ id }) => id)));
     case "step": {
       const ids = runs.slice(0, maxRunsAtStep).map(({ id }) => id);
+      const part = { maxPoints: 4, start_step: step, end_step: step };
       const found = new Map<string, number>();
       for (const metric of metrics)
-        for (const [id, points] of await histories(ids, metric, { maxPoints: 4, start_step: step, end_step: step })) {
+        for (const [id, points] of await histories(ids, metric, part, signal)) {
           const point = points.at(-1);
           if (point !== undefined) found.set(rangeKey(id, metric), point.value);
         }

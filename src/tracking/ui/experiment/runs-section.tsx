@@ -3,7 +3,7 @@ import { call, type Experiment, searchRuns } from "../api.ts";
 import { Empty } from "../fields.tsx";
 import { ReportContext } from "../report.ts";
 import type { Run } from "../runs/run.ts";
-import { useSettled, useTicks, useWork } from "../work.ts";
+import { useRepeatedWork, useSettled } from "../work.ts";
 import { columnsOf, isMetricColumn, keysOf } from "./columns.ts";
 import { fieldName, isWhole, type KnownFields } from "./filter-completion.ts";
 import { FilterField } from "./filter-field.tsx";
@@ -80,7 +80,11 @@ export function RunsSection({ experiment, query }: { experiment: Experiment; que
         >
           {ids.length === 0 ? "Compare" : `Compare ${ids.length}`}
         </button>
-        <button type="button" disabled={ids.length === 0} onClick={() => remove().catch(report)}>
+        <button
+          type="button"
+          disabled={ids.length === 0}
+          onClick={() => remove().then(() => report(undefined), report)}
+        >
           Delete
         </button>
       </div>
@@ -131,22 +135,18 @@ interface RunsOptions {
 }
 
 function useRuns({ experiment, filter, settings: { order, values }, live, changes }: RunsOptions) {
-  const report = useContext(ReportContext);
   const [found, setFound] = useState<{ runs: readonly Run[]; complete: boolean }>({ runs: [], complete: false });
   const [restMs, setRestMs] = useState(refreshMs);
-  const [reading, setReading] = useState(true);
-  const ticks = useTicks(restMs, live && !reading);
   /** What the table shows all runs of. */
   const whole = useRef("");
   const direction = order.descending ? "DESC" : "ASC";
   const serverOrder = isSortedHere(order.id, values) ? "attributes.start_time DESC" : `${order.id} ${direction}`;
-  useWork(
+  useRepeatedWork(
     async (signal) => {
       let pages = 0;
       const began = performance.now();
       const asked = JSON.stringify([experiment, filter, serverOrder]);
-      setReading(true);
-      const search = searchRuns({
+      await searchRuns({
         experiment,
         filter,
         order: serverOrder,
@@ -159,14 +159,11 @@ function useRuns({ experiment, filter, settings: { order, values }, live, change
           if (all) whole.current = asked;
         },
       });
-      await search.finally(() => {
-        if (!signal.aborted) setReading(false);
-      });
       // Whole refresh times: the clock does not start anew for each small difference.
       setRestMs(refreshMs * Math.ceil((restFactor * (performance.now() - began)) / refreshMs));
-      report(undefined);
     },
-    [experiment, filter, serverOrder, ticks, changes],
+    [experiment, filter, serverOrder, changes],
+    { ms: restMs, active: live },
   );
   return found;
 }

@@ -54,10 +54,11 @@ export function TableTools({ settings, columns, metrics, params, live, children,
       />
       <Toggle label="Live" checked={live} onChange={onLive} />
       <ColumnChooser
+        chosen={settings.columns}
         columns={columns}
         metrics={metrics}
         params={params}
-        onChange={(chosen) => onChange({ columns: chosen })}
+        onChange={(next) => onChange({ columns: next })}
       />
       {children}
     </div>

@@ -6,7 +6,7 @@ import { type ParallelAxis, ParallelCoordinates } from "../charts/parallel-coord
 import { Empty, Table } from "../fields.tsx";
 import { duration, number } from "../format.ts";
 import { link } from "../route.ts";
-import { useTicks, useWork } from "../work.ts";
+import { useRepeatedWork } from "../work.ts";
 import type { SweepState, SweepSummary, SweepTrial } from "./sweep-state.ts";
 
 const refreshMs = 3000;
@@ -14,19 +14,20 @@ const refreshMs = 3000;
 /** The trials of a sweep as they are: how they go, the best so far, what matters. */
 export function SweepPanel({ runId, live }: { runId: string; live: boolean }) {
   const [shown, setShown] = useState<{ state: SweepState; summary: SweepSummary | undefined }>();
-  const ticks = useTicks(refreshMs, live);
-  useWork(
+  useRepeatedWork(
     async (signal) => {
       const read = async (path: string) => (await readArtifact(artifactUrl(runId, path))).json();
       const state: SweepState = await read("tuning/state.json");
-      if (state.updatedAt === shown?.state.updatedAt) return;
       // The state tells that it is over before the summary is there.
+      const isWhole = !state.finished || shown?.summary !== undefined;
+      if (state.updatedAt === shown?.state.updatedAt && isWhole) return;
       const summary: SweepSummary | undefined = state.finished
         ? await read("tuning/summary.json").catch(() => undefined)
         : undefined;
       if (!signal.aborted) setShown({ state, summary });
     },
-    [runId, ticks],
+    [runId, live],
+    { ms: refreshMs, active: live },
   );
   return (
     <div class="sweep">

@@ -22,10 +22,16 @@ export function CompareView({ ids }: { ids: readonly string[] }) {
   useWork(
     async (signal) => {
       const found: ColouredRun[] = [];
-      for (let start = 0; start < ids.length && !signal.aborted; start += together)
-        for (const run of await Promise.all(ids.slice(start, start + together).map(getRun)))
-          found.push({ ...run, colour: colourOf(found.length) });
-      if (!signal.aborted) setRuns(found);
+      const problems: string[] = [];
+      for (let start = 0; start < ids.length && !signal.aborted; start += together) {
+        const asked = ids.slice(start, start + together).map((id) => getRun(id, signal));
+        for (const answer of await Promise.allSettled(asked))
+          if (answer.status === "rejected") problems.push(answer.reason.message);
+          else found.push({ ...answer.value, colour: colourOf(found.length) });
+      }
+      if (signal.aborted) return;
+      setRuns(found);
+      if (problems.length > 0) throw new Error(`${problems.length} of ${ids.length} runs are left out: ${problems[0]}`);
     },
     [ids.join()],
   );

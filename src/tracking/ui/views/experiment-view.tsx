@@ -1,5 +1,5 @@
 import { useState } from "preact/hooks";
-import { type Experiment, searchExperiments } from "../api.ts";
+import { type Experiment, getExperiment, searchExperiments } from "../api.ts";
 import { RunsSection } from "../experiment/runs-section.tsx";
 import { Empty } from "../fields.tsx";
 import { link } from "../route.ts";
@@ -8,10 +8,16 @@ import { useWork } from "../work.ts";
 /** List of experiments, and the runs of one of them: the first when none is named. */
 export function ExperimentView({ id, query }: { id: string | undefined; query: URLSearchParams }) {
   const [known, setKnown] = useState<readonly Experiment[]>();
-  useWork(async () => setKnown(await searchExperiments()), []);
+  const [current, setCurrent] = useState<Experiment>();
+  useWork(async (signal) => {
+    const all = await searchExperiments();
+    setKnown(all);
+    // One that is deleted, or too far back, is not in the list.
+    const listed = id === undefined ? all[0] : all.find(({ experiment_id }) => experiment_id === id);
+    setCurrent(listed ?? (id === undefined ? undefined : await getExperiment(id, signal)));
+  }, []);
   if (known === undefined) return <p class="muted">Loading …</p>;
-  const current = known.find(({ experiment_id }) => experiment_id === id) ?? known[0];
-  if (current === undefined)
+  if (known.length === 0 && id === undefined)
     return (
       <Empty title="No experiments">
         <p>All experiments are deleted. A training makes a new one: cifar train</p>
@@ -25,13 +31,13 @@ export function ExperimentView({ id, query }: { id: string | undefined; query: U
           <a
             key={experiment_id}
             href={link(["experiments", experiment_id])}
-            aria-current={experiment_id === current.experiment_id ? "page" : undefined}
+            aria-current={experiment_id === current?.experiment_id ? "page" : undefined}
           >
             {name}
           </a>
         ))}
       </nav>
-      <RunsSection experiment={current} query={query} />
+      {current === undefined ? null : <RunsSection experiment={current} query={query} />}
     </div>
   );
 }

@@ -1,5 +1,6 @@
 import { useContext, useState } from "preact/hooks";
 import { call, type ModelEvent, type ModelVersion, type RegisteredModel } from "../api.ts";
+import { quoted } from "../experiment/filter-completion.ts";
 import { Empty, Table } from "../fields.tsx";
 import { time } from "../format.ts";
 import { ReportContext } from "../report.ts";
@@ -27,10 +28,13 @@ export function ModelView({ name }: { name: string }) {
         { name },
         signal,
       );
+      const value = quoted(name);
+      if (value === undefined)
+        throw new Error(`the model ${name} has both quotes in its name: rename it to see it here`);
       const { model_versions: versions = [] } = await call<{ model_versions?: ModelVersion[] }>(
         "GET",
         "model-versions/search",
-        { filter: `name = "${name}"`, max_results: 1000, order_by: "version_number DESC" },
+        { filter: `name = ${value}`, max_results: 1000, order_by: "version_number DESC" },
         signal,
       );
       const { events } = await call<{ events: ModelEvent[] }>("GET", "registered-models/get-history", { name }, signal);

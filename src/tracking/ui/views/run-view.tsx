@@ -1,5 +1,5 @@
 import { useState } from "preact/hooks";
-import { call, type Experiment, getRun, listArtifacts } from "../api.ts";
+import { type Experiment, getExperiment, getRun, listArtifacts } from "../api.ts";
 import { ArtifactBrowser } from "../artifacts/artifact-browser.tsx";
 import { ChartWall } from "../charts/chart-wall.tsx";
 import { colourOf } from "../charts/colours.ts";
@@ -10,7 +10,7 @@ import { ModelCard } from "../runs/model-card.tsx";
 import { elapsed, isSystemMetric, type Run } from "../runs/run.ts";
 import { RunOverview } from "../runs/run-overview.tsx";
 import { SweepPanel } from "../sweep/sweep-panel.tsx";
-import { useTicks, useWork } from "../work.ts";
+import { useRepeatedWork, useWork } from "../work.ts";
 
 const refreshMs = 3000;
 const parts = {
@@ -32,10 +32,9 @@ export function RunView({ id, tab }: { id: string; tab: string }) {
   const [own, setOwn] = useState<ReadonlySet<Part>>(new Set());
   const [chosen, setChosen] = useState(tab);
   const live = run?.status === "RUNNING";
-  const ticks = useTicks(refreshMs, live);
-  useWork(
+  useRepeatedWork(
     async (signal) => {
-      const next = await getRun(id);
+      const next = await getRun(id, signal);
       if (signal.aborted) return;
       // A sweep starts before it has told anything, and a model comes last: the tab is there when there is something to see.
       const missing = (Object.keys(marks) as Part[]).filter((part) => !own.has(part));
@@ -44,13 +43,12 @@ export function RunView({ id, tab }: { id: string; tab: string }) {
       if (come.flat().length > 0) setOwn(new Set([...own, ...come.flat()]));
       setRun(next);
     },
-    [id, ticks],
+    [id],
+    { ms: refreshMs, active: live },
   );
   useWork(
     async (signal) => {
-      if (run === undefined) return;
-      const input = { experiment_id: run.experiment };
-      setExperiment((await call<{ experiment: Experiment }>("GET", "experiments/get", input, signal)).experiment);
+      if (run !== undefined) setExperiment(await getExperiment(run.experiment, signal));
     },
     [run?.experiment],
   );
