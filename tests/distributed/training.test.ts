@@ -87,7 +87,7 @@ describe("several processes train as one", () => {
   });
 
   it("that diverges is told as such", { timeout: 120_000 }, async () => {
-    const settings = [...together, "distributed.world_size=2", "training.learning_rate=1e30", ...small];
+    const settings = [...small, ...together, "distributed.world_size=2", "training.learning_rate=1e30"];
     const { code, stderr } = await runCli(["train", ...settings.flatMap((setting) => ["--set", setting])], { cwd });
     expect(stderr).toMatch(/code: TRAINING_DIVERGED/);
     expect(code).toBe(1);
